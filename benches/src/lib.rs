@@ -1,0 +1,1 @@
+//! Benchmarks that compare against a peer in the same run.

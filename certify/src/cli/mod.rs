@@ -1,0 +1,66 @@
+//! The command line: a verb a file, each declaring its arguments, calling the library and
+//! rendering what comes back.
+
+mod completions;
+mod exit;
+mod man;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use exit::{Answer, Failure, InputContext};
+
+use crate::terminal;
+
+/// Certifies container engines across Linux kernels and distributions.
+#[derive(Debug, Parser)]
+#[command(
+    name = "seaworthy",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(after_help = "\
+Exit codes: 0 the answer is yes (supported, certified, valid); 1 the answer is no;
+2 wrong use or bad input; 3 the harness or a machine failed, so there is no answer.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// The whole command line as data, for man pages and completions.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program with `args`, the first of which is its own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; clap itself chooses the stream.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result: Result<Answer, Failure> = match cli.command {
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    };
+    match result {
+        Ok(answer) => answer.into(),
+        Err(failure) => {
+            terminal::message(&failure.to_string());
+            failure.into()
+        }
+    }
+}

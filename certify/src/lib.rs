@@ -1,0 +1,8 @@
+//! The judge: plans, checks, runs suites against an engine, certifies and reports.
+//!
+//! A run flows one way: plan → provision → check → run → judge → certificate → render. Each
+//! stage reads what the one before it wrote, and never reaches back; judging and rendering are
+//! pure functions of a run folder.
+
+pub mod cli;
+pub mod terminal;

@@ -1,0 +1,1 @@
+//! Keel, a compact container engine.

@@ -1,0 +1,3 @@
+//! `keel`: a compact, fast, Docker-compatible container engine.
+
+fn main() {}
