@@ -1,3 +1,7 @@
 //! `keel`: a compact, fast, Docker-compatible container engine.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keel::cli::main(std::env::args_os())
+}
