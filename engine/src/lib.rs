@@ -7,3 +7,5 @@
 
 pub mod cli;
 pub mod container;
+
+pub mod runtime;

@@ -1,0 +1,20 @@
+//! The run path: an OCI [`Spec`](oci_spec::runtime::Spec) and a mounted root file system become
+//! a process. Synchronous, no logging, no threads; what can be prepared is prepared before the
+//! clone, so that the child only makes system calls.
+//!
+//! In the order of the flow: [`Launch`] (what to start) → [`launch`] (one clone, one child,
+//! no re-exec) → [`Process`] (wait, kill). [`exec`] adds a process to a running container.
+//! [`cgroup`], [`seccomp`] and [`requirement`] stand alone too.
+
+pub mod cgroup;
+mod error;
+mod exec;
+mod launch;
+mod process;
+pub mod requirement;
+pub mod seccomp;
+
+pub use error::{Error, Step};
+pub use exec::{Exec, Target, exec};
+pub use launch::{Console, Init, Launch, Stdio, launch};
+pub use process::{ExitStatus, Process, StartTime};
