@@ -1,1 +1,11 @@
 //! Kernels and images: how to get them, verify them, boot them and talk to them.
+//!
+//! Kernels: [`catalogue`] names those that can be had, [`store`] gets them and gives them out as
+//! a [`kernel::Kernel`] with its [`modules`].
+
+pub mod catalogue;
+pub mod compression;
+pub mod kernel;
+pub mod modules;
+pub mod progress;
+pub mod store;

@@ -1,0 +1,59 @@
+//! A kernel that is ready to boot: an ELF image, its configuration and its modules, on disk.
+
+use std::path::PathBuf;
+
+use matrix::arch::Arch;
+use matrix::version::KernelVersion;
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::KernelId;
+use crate::modules::ModuleTree;
+
+/// A kernel on this machine's disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its name in the catalogue, with the series settled; none for a kernel of the user's own.
+    pub id: Option<KernelId>,
+    /// Its release: what `uname -r` says once it runs (`6.1.0-50-cloud-amd64`).
+    pub release: String,
+    /// The mainline version that the release names.
+    pub version: KernelVersion,
+    /// What it is built for.
+    pub arch: Arch,
+    /// The unpacked ELF image, which QEMU starts through its PVH entry.
+    pub vmlinux: PathBuf,
+    /// The configuration that it was built with, as text; none if it came with none.
+    pub config: Option<PathBuf>,
+    /// Its modules.
+    pub modules: ModuleTree,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a kernel came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Packages of a distribution's signed index.
+    Packages(Vec<PackageId>),
+    /// Files that the user gave.
+    Files {
+        /// The kernel's file.
+        kernel: PathBuf,
+        /// The SHA-256 of that file, in hexadecimal.
+        sha256: String,
+        /// The folder of its modules.
+        modules: Option<PathBuf>,
+    },
+}
+
+/// One package, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageId {
+    /// The package's name.
+    pub name: String,
+    /// The package's version.
+    pub version: String,
+    /// The SHA-256 of its file, in hexadecimal.
+    pub sha256: String,
+}
