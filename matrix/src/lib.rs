@@ -1,14 +1,24 @@
 //! What can be certified: pure data and logic. No I/O, no async, no processes, no clock.
 //!
 //! In the order in which they are used:
-//! [`version`], [`arch`] and [`axis`] are the axes of the matrix; [`cell`] is one point of it;
-//! [`outcome`] is what a case came to, [`verdict`] what a cell came to, and [`results`] the
-//! judged whole of a run.
+//! [`version`], [`arch`] and [`axis`] are the axes of the matrix, [`cell`] is one point of it;
+//! [`matrix_file`] says which cells there should be, [`select`] (over [`glob`]s) which are
+//! wanted, and [`plan`] spreads them out; [`outcome`] is what a case came to, [`event`] how a
+//! journal tells it; [`policy`] (with [`waiver`]s) is what is demanded; [`judge`] makes
+//! [`results`] of it all, with a [`verdict`] for each cell.
 
 pub mod arch;
 pub mod axis;
 pub mod cell;
+pub mod event;
+pub mod glob;
+pub mod judge;
+pub mod matrix_file;
 pub mod outcome;
+pub mod plan;
+pub mod policy;
 pub mod results;
+pub mod select;
 pub mod verdict;
 pub mod version;
+pub mod waiver;

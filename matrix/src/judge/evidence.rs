@@ -1,0 +1,105 @@
+//! What a journal says of one cell, whatever the order of its lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::axis::Accelerator;
+use crate::cell::CellId;
+use crate::event::{Entry, Event, Missing};
+use crate::outcome::{CaseResult, Outcome};
+
+/// All events of a cell, joined: associative, commutative and idempotent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Evidence {
+    pub(super) machine: Option<Machine>,
+    pub(super) missing: BTreeSet<Missing>,
+    pub(super) cases: BTreeMap<String, CaseResult>,
+    pub(super) breakages: BTreeSet<Breakage>,
+    pub(super) is_finished: bool,
+}
+
+/// The machine that answered; of several the last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Machine {
+    attempt: u32,
+    pub(super) kernel_release: String,
+    pub(super) accelerator: Accelerator,
+    pub(super) boot_ms: Option<u64>,
+}
+
+/// How a machine failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Breakage {
+    pub(super) attempt: u32,
+    pub(super) kind: String,
+    pub(super) detail: String,
+}
+
+impl Evidence {
+    pub(super) fn of(cell: &CellId, journal: &[Entry]) -> Self {
+        let mut evidence = Self::default();
+        for entry in journal.iter().filter(|entry| entry.cell == *cell) {
+            evidence.add(entry);
+        }
+        evidence
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::Booted {
+                boot_ms,
+                accelerator,
+                kernel_release,
+            } => {
+                let machine = Machine {
+                    attempt: entry.attempt,
+                    kernel_release: kernel_release.clone(),
+                    accelerator: *accelerator,
+                    boot_ms: *boot_ms,
+                };
+                self.machine = self.machine.take().max(Some(machine));
+            }
+            Event::Checked { missing } => self.missing.extend(missing.iter().cloned()),
+            Event::Case { result, .. } => match self.cases.get_mut(&result.id) {
+                Some(known) => *known = join(known, result),
+                None => {
+                    self.cases.insert(result.id.clone(), result.clone());
+                }
+            },
+            Event::Broken { kind, detail } => {
+                self.breakages.insert(Breakage {
+                    attempt: entry.attempt,
+                    kind: kind.clone(),
+                    detail: detail.clone(),
+                });
+            }
+            Event::Finished => self.is_finished = true,
+            Event::Started { .. } | Event::Interrupted => {}
+        }
+    }
+}
+
+/// Joins two observations of a case. The outcomes join; time and words are those of the
+/// observation that says most.
+fn join(a: &CaseResult, b: &CaseResult) -> CaseResult {
+    let weight = |case: &CaseResult| {
+        let says = match case.outcome {
+            Outcome::Fail => 4,
+            Outcome::Flaky => 3,
+            Outcome::Pass => 2,
+            Outcome::Skip => 1,
+            Outcome::Broken => 0,
+        };
+        (says, case.detail.clone(), case.ms, case.requirement.clone())
+    };
+    let shown = if weight(a) >= weight(b) { a } else { b };
+    // What was joined before keeps the words of its failure: they outweigh those of a pass.
+    let words = [a, b]
+        .into_iter()
+        .filter(|case| matches!(case.outcome, Outcome::Fail | Outcome::Flaky))
+        .max_by_key(|case| (case.detail.clone(), case.ms, case.requirement.clone()))
+        .unwrap_or(shown);
+    CaseResult {
+        outcome: a.outcome.join(b.outcome),
+        ..words.clone()
+    }
+}
