@@ -1,0 +1,25 @@
+//! What the flags of `keel run` mean: each value's own type, parsed at the edge.
+
+mod capability;
+mod cpus;
+mod device;
+mod env;
+mod malformed;
+mod mounts;
+mod network;
+mod security;
+mod signal;
+mod size;
+mod ulimit;
+
+pub use capability::{CapabilityChange, default_capabilities, effective_capabilities};
+pub use cpus::Cpus;
+pub use device::Device;
+pub use env::{EnvVar, Label};
+pub use malformed::Malformed;
+pub use mounts::{Access, Tmpfs, Volume};
+pub use network::Network;
+pub use security::{Seccomp, SecurityOpt};
+pub use signal::Signal;
+pub use size::Bytes;
+pub use ulimit::Ulimit;
