@@ -5,7 +5,10 @@
 
 pub mod catalogue;
 pub mod compression;
+pub mod deb822;
 pub mod kernel;
+pub mod kernel_image;
 pub mod modules;
+pub mod package;
 pub mod progress;
 pub mod store;

@@ -1,0 +1,420 @@
+//! Kernel files of x86: what is in a bzImage, and how the ELF image comes out of it.
+//!
+//! QEMU starts an ELF image through its PVH entry without the kernel's own decompressor, which
+//! under emulation takes longer than all the rest of the boot. The layout of a bzImage is in the
+//! kernel's `Documentation/arch/x86/boot.rst`; offsets are from the start of the file.
+
+use std::io::{self, Read, Write};
+use std::ops::Range;
+
+use matrix::arch::Arch;
+
+use crate::compression::Compression;
+
+/// The longest image that is unpacked, in bytes.
+const MAX_UNPACKED: u64 = 1 << 30;
+/// The longest configuration, packed or not, in bytes. Real ones have 300 KB.
+const MAX_CONFIG: usize = 16 << 20;
+/// lz4's legacy frames hold blocks of at most this many bytes, unpacked.
+const LZ4_BLOCK: usize = 8 << 20;
+
+/// Why a kernel's file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelImageError {
+    /// Neither an ELF image nor a bzImage.
+    #[error(
+        "this is neither a bzImage nor an ELF image of a Linux kernel; give the `vmlinuz` or `vmlinux` file of an x86 kernel"
+    )]
+    NotAKernel,
+    /// The file ends before the part that its header announces.
+    #[error(
+        "the kernel's file is cut short: its header announces {announced} bytes of payload, {present} are there; copy the file again"
+    )]
+    Truncated {
+        /// Bytes that should be there.
+        announced: u64,
+        /// Bytes that are.
+        present: u64,
+    },
+    /// Boot protocol before 2.08 (Linux 2.6.26), whose header does not tell where the payload is.
+    #[error(
+        "the kernel's boot protocol is 2.{0:02}, older than 2.08 (Linux 2.6.26), so its payload can't be found; give the `vmlinux` ELF file instead"
+    )]
+    OldProtocol(u8),
+    /// Packed in a way that no supported distribution uses.
+    #[error(
+        "the kernel is packed with {0}, which can't be read; give the `vmlinux` ELF file, or a kernel packed with gzip, xz, lz4 or zstd"
+    )]
+    UnsupportedPacking(&'static str),
+    /// The payload does not unpack.
+    #[error("the kernel's payload is damaged")]
+    Damaged(#[source] io::Error),
+    /// The payload unpacks to another length than it says.
+    #[error(
+        "the kernel's payload is damaged: it unpacks to {actual} bytes, its end announces {announced}"
+    )]
+    WrongLength {
+        /// What the payload's last four bytes say.
+        announced: u64,
+        /// What came out.
+        actual: u64,
+    },
+    /// The unpacked image could not be written.
+    #[error("can't write the unpacked kernel")]
+    Write(#[source] io::Error),
+    /// Something was unpacked, and it is no ELF image.
+    #[error("the kernel's payload is no ELF image")]
+    NotElf,
+}
+
+/// What kind of file a kernel is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// An ELF image (`vmlinux`).
+    Elf,
+    /// A bzImage (`vmlinuz`), with the packed ELF image at this range.
+    BzImage {
+        /// Where the packed image is, its four length bytes included.
+        payload: Range<usize>,
+        /// The release that the header names.
+        release: Option<String>,
+    },
+}
+
+impl Form {
+    /// Tells by the file's content.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelImageError::NotAKernel`], [`KernelImageError::OldProtocol`],
+    /// [`KernelImageError::Truncated`].
+    pub fn of(image: &[u8]) -> Result<Self, KernelImageError> {
+        if is_elf(image) {
+            return Ok(Self::Elf);
+        }
+        if image.get(0x202..0x206) != Some(b"HdrS") {
+            return Err(KernelImageError::NotAKernel);
+        }
+        let not_a_kernel = || KernelImageError::NotAKernel;
+        let protocol = u16_at(image, 0x206).ok_or_else(not_a_kernel)?;
+        if protocol < 0x208 {
+            let [minor, _] = protocol.to_le_bytes();
+            return Err(KernelImageError::OldProtocol(minor));
+        }
+        // Zero stands for four, from the days of boot sectors.
+        let sectors = match image.get(0x1f1).ok_or_else(not_a_kernel)? {
+            0 => 4,
+            n => usize::from(*n),
+        };
+        let offset = u32_at(image, 0x248).ok_or_else(not_a_kernel)?;
+        let length = u32_at(image, 0x24c).ok_or_else(not_a_kernel)?;
+        let start = (sectors + 1) * 512 + offset as usize;
+        let end = start + length as usize;
+        if length < 4 || end > image.len() {
+            return Err(KernelImageError::Truncated {
+                announced: end as u64,
+                present: image.len() as u64,
+            });
+        }
+        let release = u16_at(image, 0x20e)
+            .filter(|pointer| *pointer != 0)
+            .and_then(|pointer| image.get(0x200 + usize::from(pointer)..))
+            .and_then(release_at);
+        Ok(Self::BzImage {
+            payload: start..end,
+            release,
+        })
+    }
+}
+
+/// Unpacks the ELF image of a kernel's file, or copies it where the file is the image, and gives
+/// its length in bytes.
+///
+/// Memory: a window of the packing, which is 8 MiB for lz4, 32 KiB for gzip, up to the whole
+/// image for xz and zstd.
+pub fn unpack(image: &[u8], out: &mut dyn Write) -> Result<u64, KernelImageError> {
+    let range = match Form::of(image)? {
+        Form::Elf => {
+            out.write_all(image).map_err(KernelImageError::Write)?;
+            return Ok(image.len() as u64);
+        }
+        Form::BzImage { payload, .. } => payload,
+    };
+    let payload = image.get(range).unwrap_or_default();
+    let mut out = Counted {
+        out,
+        first: Vec::new(),
+        written: 0,
+        failure: None,
+    };
+    let result = unpack_payload(payload, &mut out);
+    if let Some(failure) = out.failure.take() {
+        return Err(KernelImageError::Write(failure));
+    }
+    result?;
+    if !is_elf(&out.first) {
+        return Err(KernelImageError::NotElf);
+    }
+    // The kernel's build appends the unpacked length to every payload; gzip has it there anyway.
+    let announced = payload
+        .len()
+        .checked_sub(4)
+        .and_then(|at| u32_at(payload, at));
+    let announced = u64::from(announced.unwrap_or(0));
+    if announced != out.written {
+        return Err(KernelImageError::WrongLength {
+            announced,
+            actual: out.written,
+        });
+    }
+    Ok(out.written)
+}
+
+/// The ELF image of a bzImage, in memory.
+pub fn unpack_bzimage(image: &[u8]) -> Result<Vec<u8>, KernelImageError> {
+    let mut elf = Vec::new();
+    unpack(image, &mut elf)?;
+    Ok(elf)
+}
+
+fn unpack_payload(payload: &[u8], out: &mut Counted<'_>) -> Result<(), KernelImageError> {
+    let unsupported = |name| Err(KernelImageError::UnsupportedPacking(name));
+    let reader: Box<dyn Read + '_> = match payload {
+        [0x02, 0x21, 0x4c, 0x18, blocks @ ..] => return unpack_lz4(blocks, out),
+        [b'B', b'Z', b'h', ..] => return unsupported("bzip2"),
+        [0x5d, 0, 0, ..] => return unsupported("lzma"),
+        [0x89, b'L', b'Z', b'O', ..] => return unsupported("lzo"),
+        [0x7f, b'E', b'L', b'F', ..] => Box::new(payload.split_at(payload.len() - 4).0),
+        _ => match Compression::of_magic(payload) {
+            Compression::None => return unsupported("an unknown method"),
+            // One stream only: the four bytes after it are not the start of another.
+            Compression::Xz => Box::new(lzma_rust2::XzReader::new(payload, false)),
+            Compression::Gzip => Box::new(flate2::read::GzDecoder::new(payload)),
+            Compression::Zstd => Compression::Zstd
+                .reader(payload)
+                .map_err(KernelImageError::Damaged)?,
+        },
+    };
+    io::copy(&mut reader.take(MAX_UNPACKED + 1), out).map_err(KernelImageError::Damaged)?;
+    Ok(())
+}
+
+/// Unpacks lz4's legacy frame: blocks, each with its packed length in four bytes before it.
+fn unpack_lz4(mut blocks: &[u8], out: &mut Counted<'_>) -> Result<(), KernelImageError> {
+    let damaged =
+        |what: &str| KernelImageError::Damaged(io::Error::new(io::ErrorKind::InvalidData, what));
+    let mut unpacked = vec![0; LZ4_BLOCK];
+    // What is left after the last block is the four bytes of the whole's length.
+    while blocks.len() > 4 {
+        let length = u32_at(blocks, 0).map_or(0, |n| n as usize);
+        let block = blocks
+            .get(4..4 + length)
+            .ok_or_else(|| damaged("an lz4 block is cut short"))?;
+        let written = lz4_flex::block::decompress_into(block, &mut unpacked)
+            .map_err(|e| damaged(&e.to_string()))?;
+        out.write_all(unpacked.get(..written).unwrap_or_default())
+            .map_err(KernelImageError::Damaged)?;
+        blocks = blocks.get(4 + length..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Counts what passes through, keeps the first bytes, and tells its own faults from the reader's.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    first: Vec<u8>,
+    written: u64,
+    failure: Option<io::Error>,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.written + bytes.len() as u64 > MAX_UNPACKED {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it unpacks to more than 1 GiB",
+            ));
+        }
+        if let Err(error) = self.out.write_all(bytes) {
+            self.failure = Some(error);
+            return Err(io::Error::other("stopped"));
+        }
+        let missing = 4usize.saturating_sub(self.first.len());
+        self.first.extend(bytes.iter().take(missing));
+        self.written += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The configuration that a kernel carries when it was built with `CONFIG_IKCONFIG`, as text;
+/// none if it carries none. Takes a bzImage or an ELF image.
+///
+/// The kernel puts it gzipped between `IKCFG_ST` and `IKCFG_ED` (`kernel/configs.c`).
+pub fn embedded_config(image: &[u8]) -> Result<Option<Vec<u8>>, KernelImageError> {
+    let mut finder = ConfigFinder::default();
+    unpack(image, &mut finder)?;
+    let Some(packed) = finder.found else {
+        return Ok(None);
+    };
+    let mut config = Vec::new();
+    flate2::read::GzDecoder::new(packed.as_slice())
+        .take(MAX_CONFIG as u64)
+        .read_to_end(&mut config)
+        .map_err(KernelImageError::Damaged)?;
+    Ok(Some(config))
+}
+
+const CONFIG_START: &[u8] = b"IKCFG_ST";
+const CONFIG_END: &[u8] = b"IKCFG_ED";
+
+/// Finds the configuration in an image that flows by in pieces.
+#[derive(Default)]
+struct ConfigFinder {
+    found: Option<Vec<u8>>,
+    state: Search,
+}
+
+#[derive(Default)]
+enum Search {
+    /// Before the marker; the last bytes that were seen, which may be its beginning.
+    Before(Vec<u8>),
+    /// After the marker: all that came since.
+    Inside(Vec<u8>),
+    #[default]
+    Idle,
+    Done,
+}
+
+impl Write for ConfigFinder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.state = match std::mem::take(&mut self.state) {
+            Search::Idle => self.before(bytes.to_vec()),
+            Search::Before(mut seen) => {
+                seen.extend_from_slice(bytes);
+                self.before(seen)
+            }
+            Search::Inside(mut packed) => {
+                packed.extend_from_slice(bytes);
+                self.inside(packed)
+            }
+            Search::Done => Search::Done,
+        };
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ConfigFinder {
+    fn before(&mut self, seen: Vec<u8>) -> Search {
+        match find(&seen, CONFIG_START) {
+            // `IKCFG_ST` also stands in the code that looks for it; gzip's magic tells them apart.
+            Some(at) => match seen.get(at + CONFIG_START.len()..) {
+                Some(rest) if rest.len() < 2 => {
+                    Search::Before(seen.get(at..).unwrap_or_default().to_vec())
+                }
+                Some(rest @ [0x1f, 0x8b, ..]) => self.inside(rest.to_vec()),
+                rest => self.before(rest.unwrap_or_default().to_vec()),
+            },
+            None => {
+                let keep = seen.len().saturating_sub(CONFIG_START.len() - 1);
+                Search::Before(seen.get(keep..).unwrap_or_default().to_vec())
+            }
+        }
+    }
+
+    fn inside(&mut self, packed: Vec<u8>) -> Search {
+        if let Some(end) = find(&packed, CONFIG_END) {
+            self.found = packed.get(..end).map(<[u8]>::to_vec);
+            return Search::Done;
+        }
+        if packed.len() > MAX_CONFIG {
+            return Search::Done;
+        }
+        Search::Inside(packed)
+    }
+}
+
+/// The release that a kernel's file names: a bzImage in its header, an ELF image in its banner
+/// (`Linux version 6.1.0-50-cloud-amd64 (…`).
+pub fn release(image: &[u8]) -> Result<Option<String>, KernelImageError> {
+    match Form::of(image)? {
+        Form::BzImage { release, .. } => Ok(release),
+        Form::Elf => {
+            let banner = b"Linux version ";
+            let mut rest = image;
+            while let Some(at) = find(rest, banner) {
+                rest = rest.get(at + banner.len()..).unwrap_or_default();
+                if rest.first().is_some_and(u8::is_ascii_digit) {
+                    return Ok(release_at(rest));
+                }
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// What an ELF image is built for, by its header's `e_machine`.
+pub fn elf_arch(image: &[u8]) -> Option<Arch> {
+    if !is_elf(image) {
+        return None;
+    }
+    Some(match u16_at(image, 18)? {
+        3 => Arch::I386,
+        62 => Arch::Amd64,
+        183 => Arch::Arm64,
+        40 => Arch::Armhf,
+        // s390x is big-endian: its 22 reads as 0x1600.
+        0x1600 => Arch::S390x,
+        _ => return None,
+    })
+}
+
+/// The word at the start of `text`: a release ends at a space.
+fn release_at(text: &[u8]) -> Option<String> {
+    let word = text
+        .iter()
+        .take(128)
+        .take_while(|b| b.is_ascii_graphic())
+        .map(|b| char::from(*b))
+        .collect::<String>();
+    word.starts_with(|c: char| c.is_ascii_digit())
+        .then_some(word)
+}
+
+fn is_elf(image: &[u8]) -> bool {
+    image.starts_with(b"\x7fELF")
+}
+
+/// Where `needle` first stands in `haystack`.
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = *needle.first()?;
+    let mut from = 0;
+    loop {
+        let rest = haystack.get(from..)?;
+        let at = from + rest.iter().position(|b| *b == first)?;
+        if haystack.get(at..)?.starts_with(needle) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let bytes = bytes.get(at..at.checked_add(2)?)?;
+    bytes.try_into().ok().map(u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    bytes.try_into().ok().map(u32::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests;
