@@ -5,4 +5,6 @@
 //! pure functions of a run folder.
 
 pub mod cli;
+pub mod journal;
+pub mod run;
 pub mod terminal;

@@ -1,0 +1,73 @@
+//! What a cell's `check.json` says, as far as a run cares.
+
+use matrix::axis::StorageDriver;
+use matrix::event::Missing;
+use serde::{Deserialize, Serialize};
+
+/// The document that `seaworthy check --running --format json` gives; members that a run
+/// doesn't need are left to the file itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemCheck {
+    /// `supported`, `supported-with-gaps` or `unsupported`.
+    pub verdict: String,
+    /// Every requirement.
+    pub requirements: Vec<CheckedRequirement>,
+    /// Ids of the `must` requirements that are absent.
+    pub missing: Vec<String>,
+}
+
+/// One requirement as the check found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedRequirement {
+    /// Its id (`kernel.ns.pid`).
+    pub id: String,
+    /// `must`, `should` or `may`.
+    pub level: String,
+    /// `met`, `module`, `absent`, `unknown` or `not-applicable`.
+    pub state: String,
+    /// The smallest change that would meet it.
+    #[serde(default)]
+    pub remedy: Option<String>,
+}
+
+impl SystemCheck {
+    /// What a cell with this storage driver would need and does not have: every absent `must`,
+    /// and the driver itself, whatever its level.
+    pub fn missing_for(&self, storage: StorageDriver) -> Vec<Missing> {
+        let driver = format!("kernel.storage.{storage}");
+        self.requirements
+            .iter()
+            .filter(|requirement| {
+                self.missing.contains(&requirement.id)
+                    || (requirement.id == driver && requirement.state == "absent")
+            })
+            .map(|requirement| Missing {
+                requirement: requirement.id.clone(),
+                remedy: (requirement.remedy.clone())
+                    .unwrap_or_else(|| "use a kernel that has it".to_owned()),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_of_the_cell_is_a_must_for_the_cell() {
+        let check: SystemCheck = serde_json::from_str(
+            r#"{"schema":"seaworthy.check/1","verdict":"supported-with-gaps","missing":[],"requirements":[
+                {"id":"kernel.storage.overlay","level":"should","state":"absent","remedy":"set CONFIG_OVERLAY_FS=m"},
+                {"id":"kernel.storage.btrfs","level":"may","state":"module"},
+                {"id":"kernel.ns.pid","level":"must","state":"met"}]}"#,
+        )
+        .unwrap();
+        let missing = check.missing_for(StorageDriver::Overlay);
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].requirement, "kernel.storage.overlay");
+        assert_eq!(missing[0].remedy, "set CONFIG_OVERLAY_FS=m");
+        assert_eq!(check.missing_for(StorageDriver::Btrfs), []);
+        assert_eq!(check.missing_for(StorageDriver::Vfs), []);
+    }
+}
