@@ -4,7 +4,10 @@
 //! stage reads what the one before it wrote, and never reaches back; judging and rendering are
 //! pure functions of a run folder.
 
+pub mod certificate;
 pub mod cli;
+mod durable;
 pub mod journal;
+pub mod judge;
 pub mod run;
 pub mod terminal;
