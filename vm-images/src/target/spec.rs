@@ -1,0 +1,113 @@
+//! What a micro target is made of.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use matrix::axis::{Accelerator, CgroupMode};
+
+use crate::disk::Filesystem;
+use crate::kernel::Kernel;
+use crate::qemu::Acceleration;
+
+/// What a micro target is made of: a kernel, our own initramfs, and nothing else.
+#[derive(Debug, Clone)]
+pub struct MicroSpec {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The static `seaworthy`, which is its init process and agent.
+    pub agent_binary: PathBuf,
+    /// More files of its root file system, such as the engine.
+    pub files: Vec<GuestFile>,
+    /// Kernel modules to load, by name, besides those that the machine itself needs. Their
+    /// dependencies come along; what is built in is left out.
+    pub modules: Vec<String>,
+    /// Its memory, in MiB.
+    pub memory_mib: u32,
+    /// Its processors.
+    pub cpus: u32,
+    /// How its control groups are mounted.
+    pub cgroup: CgroupMode,
+    /// Its disks, empty at every boot.
+    pub disks: Vec<Disk>,
+    /// More words for the kernel's command line.
+    pub kernel_arguments: Vec<String>,
+    /// What executes it.
+    pub acceleration: Acceleration,
+    /// Where all that its console shows is written.
+    pub console_log: PathBuf,
+    /// A folder for its disks and initramfs, of which no name ever appears in it.
+    pub scratch: PathBuf,
+    /// What is too long.
+    pub deadlines: Deadlines,
+}
+
+impl MicroSpec {
+    /// A machine with 512 MiB, 2 processors, control groups v2, no disk and no engine.
+    pub fn new(
+        kernel: Kernel,
+        agent_binary: PathBuf,
+        acceleration: Acceleration,
+        console_log: PathBuf,
+    ) -> Self {
+        Self {
+            kernel,
+            agent_binary,
+            files: Vec::new(),
+            modules: Vec::new(),
+            memory_mib: 512,
+            cpus: 2,
+            cgroup: CgroupMode::V2,
+            disks: Vec::new(),
+            kernel_arguments: Vec::new(),
+            deadlines: Deadlines::of(acceleration.accelerator),
+            acceleration,
+            console_log,
+            scratch: std::env::temp_dir(),
+        }
+    }
+}
+
+/// A file of a guest's root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFile {
+    /// Its content, on this machine.
+    pub host: PathBuf,
+    /// Its absolute path in the guest; the folders above it are made.
+    pub guest: String,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// A scratch disk of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The file system on it.
+    pub filesystem: Filesystem,
+    /// Its size, in MiB. It takes only what is written.
+    pub size_mib: u64,
+    /// Where it is mounted.
+    pub mount_at: String,
+}
+
+/// What is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From QEMU's start to the agent's answer.
+    pub boot: Duration,
+    /// Without a byte from the console of a booting guest.
+    pub silence: Duration,
+}
+
+impl Deadlines {
+    /// Usual boots take 2 s under TCG and 0.5 s under KVM; the rest is for a busy host.
+    pub fn of(accelerator: Accelerator) -> Self {
+        let (boot, silence) = match accelerator {
+            Accelerator::Tcg => (120, 45),
+            Accelerator::Kvm | Accelerator::None => (40, 15),
+        };
+        Self {
+            boot: Duration::from_secs(boot),
+            silence: Duration::from_secs(silence),
+        }
+    }
+}
