@@ -182,6 +182,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = create(folder.path(), Filesystem::Btrfs, 1).unwrap_err();
         assert!(matches!(error, DiskError::Format { .. }), "{error:?}");
-        assert!(error.to_string().starts_with("`mkfs.btrfs` failed on a disk of 1 MiB: "));
+        assert!(
+            error
+                .to_string()
+                .starts_with("`mkfs.btrfs` failed on a disk of 1 MiB: ")
+        );
     }
 }

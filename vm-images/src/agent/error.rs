@@ -40,7 +40,9 @@ pub enum AgentError {
         source: io::Error,
     },
     /// A request does not fit into a frame.
-    #[error("the request is {bytes} bytes long, more than the {limit} that a frame can hold: pass long input through a file")]
+    #[error(
+        "the request is {bytes} bytes long, more than the {limit} that a frame can hold: pass long input through a file"
+    )]
     TooLong {
         /// As JSON.
         bytes: usize,
@@ -82,7 +84,9 @@ pub enum Lost {
     #[error("the agent broke the protocol: {0}")]
     Protocol(String),
     /// The agent speaks another version.
-    #[error("the agent speaks version {theirs} of the protocol, this program version {ours}: use the same `seaworthy` on both sides")]
+    #[error(
+        "the agent speaks version {theirs} of the protocol, this program version {ours}: use the same `seaworthy` on both sides"
+    )]
     Version {
         /// The agent's.
         theirs: u32,

@@ -166,7 +166,10 @@ fn start_on_pipes(command: &mut Command, has_input: bool) -> io::Result<(Child, 
     let streams = Streams {
         input: child.stdin.take().map(|end| File::from(OwnedFd::from(end))),
         output: File::from(OwnedFd::from(child.stdout.take().ok_or_else(missing)?)),
-        error: child.stderr.take().map(|end| File::from(OwnedFd::from(end))),
+        error: child
+            .stderr
+            .take()
+            .map(|end| File::from(OwnedFd::from(end))),
         terminal: None,
     };
     Ok((child, streams))

@@ -26,15 +26,18 @@ pub(super) fn gather() -> Facts {
         release: text(name.as_ref().map(|name| name.release())),
         machine: text(name.as_ref().map(|name| name.machine())),
         hostname: text(name.as_ref().map(|name| name.nodename())),
-        cpus: thread::available_parallelism()
-            .map_or(1, |count| u32::try_from(NonZero::get(count)).unwrap_or(u32::MAX)),
+        cpus: thread::available_parallelism().map_or(1, |count| {
+            u32::try_from(NonZero::get(count)).unwrap_or(u32::MAX)
+        }),
         memory_kib: fs::read_to_string("/proc/meminfo").map_or(0, |text| memory_kib(&text)),
         uptime_ms: fs::read_to_string("/proc/uptime").map_or(0, |text| uptime_ms(&text)),
         cgroup: cgroup_mode(),
         filesystems: fs::read_to_string("/proc/filesystems")
             .map_or_else(|_| Vec::new(), |text| filesystems(&text)),
-        warnings: fs::read_to_string(WARNINGS)
-            .map_or_else(|_| Vec::new(), |text| text.lines().map(str::to_owned).collect()),
+        warnings: fs::read_to_string(WARNINGS).map_or_else(
+            |_| Vec::new(),
+            |text| text.lines().map(str::to_owned).collect(),
+        ),
     }
 }
 
@@ -83,7 +86,10 @@ mod tests {
 
     #[test]
     fn reads_what_proc_says() {
-        assert_eq!(memory_kib("MemTotal:        2048 kB\nMemFree: 1 kB\n"), 2048);
+        assert_eq!(
+            memory_kib("MemTotal:        2048 kB\nMemFree: 1 kB\n"),
+            2048
+        );
         assert_eq!(uptime_ms("1.37 0.98\n"), 1370);
         assert_eq!(filesystems("nodev\tsysfs\n\text4\n"), ["sysfs", "ext4"]);
     }

@@ -17,7 +17,10 @@ use super::server::Operation;
 #[derive(Debug)]
 enum Fault {
     Io(io::Error),
-    Digest { expected: String, found: String },
+    Digest {
+        expected: String,
+        found: String,
+    },
     /// The client has lost interest: nobody is to be told.
     Cancelled,
 }
@@ -43,7 +46,9 @@ pub(super) fn put(operation: &Operation, path: &str, mode: u32) {
         Err(Fault::Io(error)) => operation.fail(&format!("can't write {path}"), &error),
         Err(Fault::Digest { expected, found }) => operation.sender.refuse(
             operation.stream,
-            &format!("{path} was damaged on its way: its SHA-256 is {found}, the sender's {expected}"),
+            &format!(
+                "{path} was damaged on its way: its SHA-256 is {found}, the sender's {expected}"
+            ),
             None,
         ),
         Err(Fault::Cancelled) => {}
@@ -117,9 +122,7 @@ fn give(operation: &Operation, path: &Path) -> Result<(), Fault> {
         let count = file.read(buffer.get_mut(..allowed).unwrap_or_default())?;
         operation.output.give(allowed - count);
         let bytes = buffer.get(..count).unwrap_or_default();
-        operation
-            .sender
-            .send(Kind::Output, operation.stream, bytes);
+        operation.sender.send(Kind::Output, operation.stream, bytes);
         if count == 0 {
             break;
         }

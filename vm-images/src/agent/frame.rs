@@ -73,13 +73,17 @@ pub struct Frame {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The length is over the limit.
-    #[error("the peer announced a frame of {length} bytes, more than the {MAX_PAYLOAD} allowed: it does not speak this protocol, or something else writes to the channel")]
+    #[error(
+        "the peer announced a frame of {length} bytes, more than the {MAX_PAYLOAD} allowed: it does not speak this protocol, or something else writes to the channel"
+    )]
     TooLong {
         /// What the header says.
         length: u32,
     },
     /// The kind is none that this version knows.
-    #[error("the peer sent a frame of unknown kind {kind}: it does not speak this protocol, or something else writes to the channel")]
+    #[error(
+        "the peer sent a frame of unknown kind {kind}: it does not speak this protocol, or something else writes to the channel"
+    )]
     UnknownKind {
         /// What the header says.
         kind: u8,

@@ -67,8 +67,11 @@ impl Operation {
 
     /// Reports that `what` failed.
     pub(super) fn fail(&self, what: &str, error: &io::Error) {
-        self.sender
-            .refuse(self.stream, &format!("{what}: {error}"), error.raw_os_error());
+        self.sender.refuse(
+            self.stream,
+            &format!("{what}: {error}"),
+            error.raw_os_error(),
+        );
     }
 
     /// Ends it: nobody wants its result.
@@ -160,7 +163,10 @@ impl Server {
                 }
             }
             Kind::Reply | Kind::Output | Kind::Error | Kind::Pong => {
-                return Err(ServeError::Protocol(format!("a client sent {:?}", frame.kind)));
+                return Err(ServeError::Protocol(format!(
+                    "a client sent {:?}",
+                    frame.kind
+                )));
             }
         }
         Ok(Next::Go)
@@ -272,12 +278,10 @@ impl Server {
         operations.insert(stream, operation.clone());
         drop(operations);
         let all = self.operations.clone();
-        let thread = thread::Builder::new()
-            .stack_size(STACK)
-            .spawn(move || {
-                work(&operation);
-                lock(&all).remove(&stream);
-            });
+        let thread = thread::Builder::new().stack_size(STACK).spawn(move || {
+            work(&operation);
+            lock(&all).remove(&stream);
+        });
         if let Err(error) = thread {
             lock(&self.operations).remove(&stream);
             let message = format!("can't start a thread: {error}");

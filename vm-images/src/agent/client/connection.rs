@@ -47,12 +47,9 @@ impl Slot {
         match kind {
             Kind::Output => Some(&mut self.output_window),
             Kind::Error => Some(&mut self.error_window),
-            Kind::Request
-            | Kind::Reply
-            | Kind::Input
-            | Kind::Credit
-            | Kind::Ping
-            | Kind::Pong => None,
+            Kind::Request | Kind::Reply | Kind::Input | Kind::Credit | Kind::Ping | Kind::Pong => {
+                None
+            }
         }
     }
 }
@@ -185,12 +182,13 @@ impl Connection {
             trouble = befalls(&mut trouble) => Lost::Machine(trouble),
         };
         let reason = match (reason, trouble) {
-            (reason @ (Lost::Closed | Lost::Io(_) | Lost::Silent { .. }), mut trouble @ Some(_)) => {
-                match timeout(REASON_WITHIN, befalls(&mut trouble)).await {
-                    Ok(trouble) => Lost::Machine(trouble),
-                    Err(_) => reason,
-                }
-            }
+            (
+                reason @ (Lost::Closed | Lost::Io(_) | Lost::Silent { .. }),
+                mut trouble @ Some(_),
+            ) => match timeout(REASON_WITHIN, befalls(&mut trouble)).await {
+                Ok(trouble) => Lost::Machine(trouble),
+                Err(_) => reason,
+            },
             (reason, _) => reason,
         };
         self.lose(reason);

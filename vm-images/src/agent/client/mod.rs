@@ -46,7 +46,9 @@ impl Client {
 
     /// Asks the machine what it is: the first thing to do with a connection.
     pub async fn hello(&self) -> Result<Facts, AgentError> {
-        let mut stream = self.connection.open(&Request::Hello { protocol: PROTOCOL })?;
+        let mut stream = self
+            .connection
+            .open(&Request::Hello { protocol: PROTOCOL })?;
         match stream.reply().await? {
             Reply::Hello(facts) if facts.protocol == PROTOCOL => Ok(facts),
             Reply::Hello(facts) => Err(AgentError::Lost(Arc::new(Lost::Version {
