@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod catalogue;
 pub mod compression;
+mod cpio;
 pub mod deb822;
 pub mod disk;
 pub mod kernel;

@@ -9,13 +9,16 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+mod cgroups;
 mod channel;
 pub mod client;
+mod devices;
 mod error;
 mod exec;
 mod facts;
 mod files;
 pub mod frame;
+pub mod init;
 pub mod message;
 pub mod modules;
 pub mod server;

@@ -53,7 +53,7 @@ pub(crate) fn spawn_session(command: &mut Command, terminal: Terminal) -> io::Re
         if terminal == Terminal::OnInput {
             super::terminal::control_from_input()?;
         }
-        set_priority(0)?;
+        set_priority_of(Pid::from_raw(0), 0)?;
         reset_oom_score();
         Ok(())
     };
@@ -75,10 +75,12 @@ fn reset_oom_score() {
     }
 }
 
-/// Sets the priority (nice value) of this thread's process.
-pub(crate) fn set_priority(nice: i32) -> io::Result<()> {
+/// Sets the priority (nice value) of a process; 0 is this one.
+pub(crate) fn set_priority_of(pid: Pid, nice: i32) -> io::Result<()> {
+    // A negative number names no process, and setpriority(2) says so.
+    let pid = pid.as_raw().cast_unsigned();
     // SAFETY: setpriority(2) takes no pointers.
-    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, nice) };
     nix::errno::Errno::result(result)?;
     Ok(())
 }
