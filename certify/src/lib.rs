@@ -4,10 +4,14 @@
 //! stage reads what the one before it wrote, and never reaches back; judging and rendering are
 //! pure functions of a run folder.
 
+pub mod adapter;
 pub mod certificate;
 pub mod cli;
 mod durable;
+pub mod guest_tool;
 pub mod journal;
 pub mod judge;
 pub mod run;
+pub mod selftest;
+pub mod suite;
 pub mod terminal;

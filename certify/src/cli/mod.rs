@@ -3,7 +3,9 @@
 
 mod completions;
 mod exit;
+mod guest_tool;
 mod man;
+mod suite;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +37,8 @@ struct Cli {
 enum Command {
     Completions(completions::Args),
     Man(man::Args),
+    Suite(suite::Args),
+    GuestTool(guest_tool::Args),
 }
 
 /// The whole command line as data, for man pages and completions.
@@ -44,6 +48,11 @@ fn command() -> clap::Command {
 
 /// Runs the program with `args`, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Inside of a container this program answers to its applets' names.
+    if let Some(code) = crate::guest_tool::dispatch(args.iter().cloned()) {
+        return code;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -55,6 +64,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result: Result<Answer, Failure> = match cli.command {
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Suite(args) => suite::run(args),
+        Command::GuestTool(args) => return guest_tool::run(args),
     };
     match result {
         Ok(answer) => answer.into(),

@@ -1,0 +1,134 @@
+//! Docker's command line, as every engine here speaks it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::sync::Arc;
+
+use matrix::results::EngineIdentity;
+use sha2::{Digest, Sha256};
+
+use super::{Engine, Finished, Invocation, InvocationError};
+use crate::selftest::Fault;
+
+/// An engine's command line, honest or with a known fault built in.
+#[derive(Debug, Clone)]
+pub struct Cli {
+    engine: Arc<dyn Engine>,
+    fault: Option<&'static Fault>,
+}
+
+/// Why the engine could not even be named.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Its program can't be read.
+    #[error("can't read the engine's program {program}")]
+    Unreadable {
+        /// The program.
+        program: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// It can't be executed.
+    #[error("the engine can't tell its version")]
+    Invocation(#[from] InvocationError),
+}
+
+impl Cli {
+    /// The command line of `engine`, bent by `fault`.
+    pub fn new(engine: Box<dyn Engine>, fault: Option<&'static Fault>) -> Self {
+        Self {
+            engine: Arc::from(engine),
+            fault,
+        }
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// `VERB ARGS…`, ready to be executed.
+    pub fn verb<S: AsRef<OsStr>>(
+        &self,
+        verb: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Invocation {
+        let mut args: Vec<OsString> = args
+            .into_iter()
+            .map(|arg| arg.as_ref().to_owned())
+            .collect();
+        let mut verb = OsString::from(verb);
+        if let Some(fault) = self.fault {
+            fault.bend(&mut verb, &mut args);
+        }
+        let mut line = self.engine.global_options();
+        line.push(verb);
+        line.extend(args);
+        Invocation::new(self.engine.program(), line)
+    }
+
+    /// Runs `VERB ARGS…` to its end.
+    pub fn run<S: AsRef<OsStr>>(
+        &self,
+        verb: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<Finished, InvocationError> {
+        let finished = self.verb(verb, args).run()?;
+        Ok(self.bent_answer(verb, finished))
+    }
+
+    /// The answer as a faulty engine would give it.
+    pub fn bent_answer(&self, verb: &str, mut finished: Finished) -> Finished {
+        if let Some(fault) = self.fault {
+            fault.bend_answer(verb, &mut finished);
+        }
+        finished
+    }
+
+    /// Name, version and digest of the engine. A built-in fault stands in the name
+    /// (`keel+drop-pids-limit`), so that no certificate can pass for the honest engine's.
+    pub fn identity(&self) -> Result<EngineIdentity, IdentityError> {
+        let program = self.engine.program();
+        let bytes = std::fs::read(program).map_err(|source| IdentityError::Unreadable {
+            program: program.display().to_string(),
+            source,
+        })?;
+        let version = self.run("version", [""; 0])?;
+        Ok(EngineIdentity {
+            name: match self.fault {
+                None => self.engine.name().to_owned(),
+                Some(fault) => format!("{}+{}", self.engine.name(), fault.name),
+            },
+            version: version_in(&version.out()).unwrap_or_else(|| "unknown".to_owned()),
+            sha256: format!("{:x}", Sha256::digest(&bytes)),
+        })
+    }
+}
+
+/// The first word of `version`'s answer that looks like one: `Version: 28.2.2`, `keel 0.1.0`.
+fn version_in(answer: &str) -> Option<String> {
+    answer
+        .split_whitespace()
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
+        .map(|word| word.chars().take(60).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_in_what_engines_say() {
+        assert_eq!(version_in("keel 0.1.0\n").as_deref(), Some("0.1.0"));
+        assert_eq!(
+            version_in("Client:\n Version:           28.2.2\n API").as_deref(),
+            Some("28.2.2")
+        );
+        assert_eq!(
+            version_in("Client:       Podman Engine\nVersion:      4.3.1\n").as_deref(),
+            Some("4.3.1")
+        );
+        assert_eq!(version_in(""), None);
+    }
+}

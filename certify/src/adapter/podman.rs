@@ -1,0 +1,52 @@
+//! Podman.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::{AdapterError, Engine, Setup, State, program};
+
+/// Podman, with its state in a folder of the run's own.
+#[derive(Debug)]
+pub(super) struct Podman {
+    program: PathBuf,
+    setup: Setup,
+}
+
+impl Podman {
+    pub(super) fn new(mut setup: Setup) -> Result<Self, AdapterError> {
+        let program = program::find(setup.program.take(), "podman")?;
+        Ok(Self { program, setup })
+    }
+}
+
+impl Engine for Podman {
+    fn name(&self) -> &'static str {
+        "podman"
+    }
+
+    fn program(&self) -> &Path {
+        &self.program
+    }
+
+    fn global_options(&self) -> Vec<OsString> {
+        let mut options: Vec<OsString> = vec![
+            "--root".into(),
+            self.setup.root.join("storage").into(),
+            "--runroot".into(),
+            self.setup.root.join("run").into(),
+            // Without systemd as init, which a guest doesn't have, nothing else works.
+            "--cgroup-manager".into(),
+            "cgroupfs".into(),
+            "--events-backend".into(),
+            "file".into(),
+        ];
+        if let Some(driver) = self.setup.storage_driver {
+            options.extend(["--storage-driver".into(), driver.name().into()]);
+        }
+        options
+    }
+
+    fn state(&self) -> State {
+        State::Private
+    }
+}

@@ -1,0 +1,238 @@
+//! `seaworthy suite`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use matrix::axis::StorageDriver;
+use matrix::outcome::Outcome;
+use serde_json::json;
+
+use super::{Answer, Failure, InputContext};
+use crate::adapter::{self, Cli, EngineKind, Setup};
+use crate::selftest::Fault;
+use crate::suite::{self, Case, Event, Plan, Selection};
+use crate::terminal;
+
+/// List the conformance cases, or run them on this machine
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(ListArgs),
+    Run(RunArgs),
+}
+
+/// Show every case with the requirements that it proves
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy suite list
+  seaworthy suite list --only security
+  seaworthy suite list --format json | jq '.requirements[] | select(.level == \"should\")'")]
+struct ListArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// How to show them: one a line, or one JSON document
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Run cases against an engine, here and now
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy suite run --engine keel
+  seaworthy suite run --engine podman --storage-driver vfs --only 'limits,security.cap*'
+  seaworthy suite run --engine keel --seed 7 --format json
+
+Exit codes: 0 every case was proved or skipped; 1 a case failed or was flaky; 2 wrong use;
+3 the harness or the machine failed.")]
+struct RunArgs {
+    /// The engine's adapter: keel, docker or podman
+    #[arg(long, default_value = "keel", value_name = "NAME")]
+    engine: EngineKind,
+    /// The engine's program [default: beside seaworthy, then in PATH]
+    #[arg(long, value_name = "FILE")]
+    engine_path: Option<PathBuf>,
+    /// The storage driver that the engine must use [default: the engine's own choice]
+    #[arg(long, value_name = "DRIVER")]
+    storage_driver: Option<StorageDriver>,
+    /// A folder for the engine's state, on the file system to be tested [default: a new one
+    /// in the temporary folder]
+    #[arg(long, value_name = "DIR")]
+    engine_root: Option<PathBuf>,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// How to tell what they come to: a line for a person, or one JSON document a line
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// How many cases at a time [default: the number of processors]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Shuffle the cases by this number [default: run them as listed]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Build a known fault into the engine, to see that the suite catches it
+    #[arg(long, value_name = "FAULT", hide = true)]
+    sabotage: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct SelectionArgs {
+    /// Only these: ids, areas or requirements, globs allowed, separated by commas
+    #[arg(long, value_name = "EXPR")]
+    only: Vec<String>,
+    /// All but these
+    #[arg(long, value_name = "EXPR")]
+    skip: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl SelectionArgs {
+    fn cases(&self) -> Result<Vec<Case>, Failure> {
+        Selection::new(&self.only, &self.skip)
+            .of(&suite::catalogue())
+            .or_bad_input()
+    }
+}
+
+pub(super) fn run(args: Args) -> Result<Answer, Failure> {
+    match args.verb {
+        Verb::List(args) => list(&args),
+        Verb::Run(args) => run_cases(args),
+    }
+}
+
+fn list(args: &ListArgs) -> Result<Answer, Failure> {
+    let cases = args.selection.cases()?;
+    let text = match args.format {
+        Format::Text => cases
+            .iter()
+            .map(|case| format!("{}\t{}\n", case.id, case.requirements.join(",")))
+            .collect(),
+        Format::Json => {
+            let cases: Vec<_> = cases
+                .iter()
+                .map(|case| json!({"id": case.id, "suite": case.area(), "requirement": case.requirements}))
+                .collect();
+            let requirements = suite::clauses()?;
+            format!(
+                "{}\n",
+                json!({"schema": "seaworthy.suite/1", "cases": cases, "requirements": requirements})
+            )
+        }
+    };
+    terminal::answer(&text)?;
+    Ok(Answer::Yes)
+}
+
+fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
+    let fault = args
+        .sabotage
+        .map(|name| {
+            Fault::named(&name).ok_or_else(|| anyhow::anyhow!("there is no fault `{name}`"))
+        })
+        .transpose()
+        .or_bad_input()?;
+    let cases = args.selection.cases()?;
+    let root = match args.engine_root {
+        None => tempfile::Builder::new()
+            .prefix("seaworthy-engine-")
+            .tempdir()?,
+        Some(folder) => {
+            let absolute = std::path::absolute(folder)?;
+            std::fs::create_dir_all(&absolute)?;
+            tempfile::Builder::new()
+                .prefix("suite-")
+                .tempdir_in(absolute)?
+        }
+    };
+    let setup = Setup {
+        program: args.engine_path,
+        storage_driver: args.storage_driver,
+        root: root.path().to_owned(),
+    };
+    let engine = adapter::open(args.engine, setup).map_err(|error| match error {
+        error @ adapter::AdapterError::NotFound { .. } => Failure::Harness(error.into()),
+        error => Failure::Input(error.into()),
+    })?;
+    let jobs = args
+        .jobs
+        .or_else(|| std::thread::available_parallelism().ok())
+        .map_or(1, NonZeroUsize::get);
+    let plan = Plan {
+        cli: Cli::new(engine, fault),
+        cases,
+        jobs,
+        seed: args.seed,
+    };
+    let counts = suite::run(plan, |event| {
+        let line = match args.format {
+            Format::Json => serde_json::to_string(event)? + "\n",
+            Format::Text => shown(event),
+        };
+        terminal::answer(&line)
+    })?;
+    if let Err(error) = root.close() {
+        terminal::message(&format!(
+            "warning: the engine's folder could not be removed: {error}"
+        ));
+    }
+    if counts.broken > 0 {
+        return Err(Failure::Harness(anyhow::anyhow!(
+            "{} cases are broken: the harness or this machine failed, and nothing is known of them",
+            counts.broken
+        )));
+    }
+    Ok(Answer::from(counts.fail == 0 && counts.flaky == 0))
+}
+
+/// An event as a person reads it.
+fn shown(event: &Event) -> String {
+    match event {
+        Event::Start {
+            engine,
+            cases,
+            seed,
+        } => {
+            let seed = seed.map_or_else(String::new, |seed| format!(", shuffled by --seed {seed}"));
+            let digest: String = engine.sha256.chars().take(12).collect();
+            format!(
+                "{} {} ({digest}): {cases} cases{seed}\n",
+                engine.name, engine.version
+            )
+        }
+        Event::Case(case) => {
+            let line = format!("{:<6} {} ({} ms)\n", case.outcome, case.id, case.ms);
+            match case.outcome {
+                Outcome::Pass => line,
+                Outcome::Skip | Outcome::Flaky | Outcome::Fail | Outcome::Broken => {
+                    format!("{line}       {}\n", case.detail.replace('\n', "\n       "))
+                }
+            }
+        }
+        Event::End { counts, leftovers } => {
+            let mut text: String = Outcome::ALL
+                .iter()
+                .filter(|&&outcome| counts.of(outcome) > 0)
+                .map(|&outcome| format!("{} {outcome}", counts.of(outcome)))
+                .collect::<Vec<_>>()
+                .join(", ");
+            text.push('\n');
+            for name in leftovers {
+                text += &format!("left behind by the engine, and removed: {name}\n");
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The suites: what a container engine must do, proved from outside of the container.
+//!
+//! A [`Case`] is a function over a [`Scene`]; the cases of an area are in one file each and
+//! registered in [`catalogue`]. [`run`](run::run) executes them through `libtest-mimic` and
+//! tells what each came to as an [`Event`], as soon as it is known.
+
+mod area;
+mod case;
+mod catalogue;
+mod check;
+mod event;
+mod image;
+mod inherit;
+mod machine;
+mod patience;
+mod process;
+mod run;
+mod scene;
+
+pub use case::{Case, Proof, Unproven};
+pub use catalogue::{Selection, SelectionError, catalogue, clauses};
+pub use event::Event;
+pub use run::{Plan, SuiteError, run};

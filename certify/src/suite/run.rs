@@ -1,0 +1,197 @@
+//! Running cases: side by side, each told as soon as it ends, none able to end the others.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::Instant;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use matrix::outcome::{CaseResult, Counts, Outcome};
+
+use super::case::{Case, Unproven};
+use super::event::Event;
+use super::scene::Lab;
+use crate::adapter::Cli;
+
+#[cfg(panic = "abort")]
+compile_error!("a panicking case must be a failed case: build seaworthy with panic = \"unwind\"");
+
+/// What is to be run, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// The engine under test.
+    pub cli: Cli,
+    /// The cases, in their order.
+    pub cases: Vec<Case>,
+    /// How many at a time; at least one.
+    pub jobs: usize,
+    /// Shuffles the cases: what depends on their order shows.
+    pub seed: Option<u64>,
+}
+
+/// Why a suite could not run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// The engine could not be named.
+    #[error(transparent)]
+    Engine(#[from] crate::adapter::IdentityError),
+    /// Nowhere to work.
+    #[error("can't set up the suite: {0}")]
+    Lab(Unproven),
+    /// Whoever reads the events is gone.
+    #[error("can't write the events")]
+    Sink(#[source] io::Error),
+}
+
+/// Runs the plan. `tell` gets every event, the first before any case starts; when it fails no
+/// more is told, and the error comes back when the cases that had begun are done.
+pub fn run(
+    plan: Plan,
+    mut tell: impl FnMut(&Event) -> io::Result<()>,
+) -> Result<Counts, SuiteError> {
+    let Plan {
+        cli,
+        mut cases,
+        jobs,
+        seed,
+    } = plan;
+    if let Some(seed) = seed {
+        shuffle(&mut cases, seed);
+    }
+    let engine = cli.identity()?;
+    let lab = Arc::new(Lab::new(cli).map_err(SuiteError::Lab)?);
+    let start = Event::Start {
+        engine,
+        cases: cases.len(),
+        seed,
+    };
+    tell(&start).map_err(SuiteError::Sink)?;
+
+    let (ended, results) = mpsc::channel();
+    let trials = cases
+        .iter()
+        .map(|&case| trial(case, Arc::clone(&lab), ended.clone()))
+        .collect();
+    drop(ended);
+    // libtest-mimic's own report knows neither skipped nor broken cases: it goes nowhere.
+    let arguments = Arguments {
+        test_threads: Some(jobs.max(1)),
+        logfile: Some("/dev/null".to_owned()),
+        ..Arguments::default()
+    };
+    let (counts, told) = std::thread::scope(|scope| {
+        let runner = scope.spawn(move || libtest_mimic::run(&arguments, trials));
+        let mut told = Ok(());
+        let mut counts = Counts::default();
+        for result in results {
+            counts = counts + Counts::from_iter([result.outcome]);
+            told = told.and_then(|()| tell(&Event::Case(result)));
+        }
+        drop(runner.join());
+        (counts, told)
+    });
+    let leftovers = lab.clean_up();
+    told.and_then(|()| tell(&Event::End { counts, leftovers }))
+        .map_err(SuiteError::Sink)?;
+    Ok(counts)
+}
+
+/// The case as libtest-mimic runs it.
+fn trial(case: Case, lab: Arc<Lab>, ended: Sender<CaseResult>) -> Trial {
+    Trial::test(case.id, move || {
+        let result = judge(case, &lab);
+        let verdict = match result.outcome {
+            Outcome::Pass | Outcome::Skip => Ok(()),
+            Outcome::Flaky | Outcome::Fail | Outcome::Broken => Err(Failed::from(&result.detail)),
+        };
+        // The receiver outlives every trial; were it gone, nobody would miss the result.
+        drop(ended.send(result));
+        verdict
+    })
+}
+
+/// Runs the case, a second time if it failed: one that then passes is flaky.
+fn judge(case: Case, lab: &Lab) -> CaseResult {
+    let start = Instant::now();
+    let (mut outcome, mut detail) = observe(case, lab);
+    if outcome == Outcome::Fail {
+        let (again, second) = observe(case, lab);
+        outcome = outcome.join(again);
+        detail = match again {
+            Outcome::Pass => format!("failed once, then passed: {detail}"),
+            Outcome::Fail if second != detail => format!("{detail} (and again: {second})"),
+            Outcome::Fail | Outcome::Skip | Outcome::Flaky | Outcome::Broken => detail,
+        };
+    }
+    CaseResult {
+        id: case.id.to_owned(),
+        requirement: case.requirements.iter().map(|&id| id.to_owned()).collect(),
+        outcome,
+        ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        detail,
+    }
+}
+
+/// Runs the case once. A panic is a failure of the case, and ends nothing else.
+fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
+    let proof = catch_unwind(AssertUnwindSafe(|| (case.run)(&lab.scene(case.id))));
+    match proof {
+        Ok(Ok(())) => (Outcome::Pass, String::new()),
+        Ok(Err(unproven)) => {
+            let outcome = match unproven {
+                Unproven::Fail(_) => Outcome::Fail,
+                Unproven::Skip { .. } => Outcome::Skip,
+                Unproven::Broken(_) => Outcome::Broken,
+            };
+            (outcome, unproven.to_string())
+        }
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            (Outcome::Fail, format!("the case panicked: {text}"))
+        }
+    }
+}
+
+/// Fisher and Yates, over SplitMix64 (Steele, Lea and Flood, 2014): the same order for the
+/// same seed on every machine.
+fn shuffle<T>(items: &mut [T], seed: u64) {
+    let mut state = seed;
+    let mut random = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = state;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    };
+    for last in (1..items.len()).rev() {
+        let below = u64::try_from(last + 1).unwrap_or(u64::MAX);
+        let other = usize::try_from(random() % below).unwrap_or(last);
+        items.swap(last, other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_seed_gives_one_order_and_loses_no_case(seed: u64, length in 0_usize..50) {
+            let sorted: Vec<usize> = (0..length).collect();
+            let mut order = sorted.clone();
+            shuffle(&mut order, seed);
+            let mut again = sorted.clone();
+            shuffle(&mut again, seed);
+            prop_assert_eq!(&order, &again);
+            order.sort_unstable();
+            prop_assert_eq!(order, sorted);
+        }
+    }
+}

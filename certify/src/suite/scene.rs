@@ -1,0 +1,456 @@
+//! What a case works with: the engine, the images, the machine, and names of its own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use super::case::{Proof, Unproven};
+use super::image::{BASE, base_archive, payload};
+use super::machine::Machine;
+use super::patience::until;
+use super::process::Process;
+use crate::adapter::{Cli, Finished, Inspection, Running};
+use crate::guest_tool::READY;
+
+/// What all cases of a run share.
+#[derive(Debug)]
+pub(super) struct Lab {
+    pub(super) cli: Cli,
+    pub(super) machine: Machine,
+    work: TempDir,
+    prefix: String,
+    images: OnceLock<Proof>,
+    standard: OnceLock<Proof<Process>>,
+}
+
+/// What one case sees.
+#[derive(Debug)]
+pub(super) struct Scene<'lab> {
+    lab: &'lab Lab,
+    case: &'static str,
+    names: AtomicU32,
+}
+
+/// A container that runs in the background. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Container<'scene> {
+    scene: &'scene Scene<'scene>,
+    /// Its name, by which every verb reaches it.
+    pub(super) name: String,
+    /// Its process 1.
+    pub(super) process: Process,
+}
+
+impl Lab {
+    /// Sets up folders and looks at the machine; the engine is not touched yet.
+    pub(super) fn new(cli: Cli) -> Proof<Self> {
+        let work = tempfile::Builder::new()
+            .prefix("seaworthy-suite-")
+            .tempdir()?;
+        // A container's user must be able to reach the volumes in it.
+        fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))?;
+        Ok(Self {
+            cli,
+            machine: Machine::look()?,
+            prefix: format!("sw{}", std::process::id()),
+            work,
+            images: OnceLock::new(),
+            standard: OnceLock::new(),
+        })
+    }
+
+    /// A scene for `case`.
+    pub(super) fn scene(&self, case: &'static str) -> Scene<'_> {
+        Scene {
+            lab: self,
+            case,
+            names: AtomicU32::new(0),
+        }
+    }
+
+    /// The tool as a file of the host.
+    fn tool(&self) -> PathBuf {
+        self.work.path().join("tool")
+    }
+
+    /// Makes and loads the images that most cases run, once.
+    fn images(&self) -> Proof {
+        let load = || {
+            let bytes = payload()?;
+            fs::write(self.tool(), &bytes)?;
+            fs::set_permissions(self.tool(), fs::Permissions::from_mode(0o755))?;
+            let archive = self.work.path().join("base.tar");
+            base_archive(&bytes, &archive)?;
+            let loaded = self
+                .cli
+                .run("load", [OsStr::new("-i"), archive.as_os_str()])?;
+            fs::remove_file(&archive)?;
+            if loaded.code() == 0 {
+                Ok(())
+            } else {
+                Err(Unproven::Fail(format!(
+                    "the engine refuses a good image: {}",
+                    loaded.account()
+                )))
+            }
+        };
+        self.images.get_or_init(load).clone()
+    }
+
+    /// Process 1 of a container with nothing but defaults, which lives as long as the run and
+    /// which cases only look at.
+    fn standard(&self) -> Proof<Process> {
+        let start = || {
+            let scene = self.scene("suite.standard");
+            let container = scene.start(&[], &["pause"])?;
+            let process = container.process;
+            // It is removed with all that is left at the end of the run.
+            std::mem::forget(container);
+            Ok(process)
+        };
+        self.standard.get_or_init(start).clone()
+    }
+
+    /// Removes every container that carries this run's names, and tells which there were that
+    /// no case had meant to leave.
+    pub(super) fn clean_up(&self) -> Vec<String> {
+        let listed = self
+            .cli
+            .run("ps", ["-a"])
+            .map(|done| done.out())
+            .unwrap_or_default();
+        let standard = format!("{}-suite-standard", self.prefix);
+        let mut leftovers = Vec::new();
+        for name in listed
+            .split_whitespace()
+            .filter(|word| word.starts_with(&self.prefix))
+        {
+            drop(self.cli.run("rm", ["-f", name]));
+            if !name.starts_with(&standard) {
+                leftovers.push(name.to_owned());
+            }
+        }
+        leftovers
+    }
+}
+
+impl<'lab> Scene<'lab> {
+    /// What this machine offers.
+    pub(super) fn machine(&self) -> &'lab Machine {
+        &self.lab.machine
+    }
+
+    /// The engine's program.
+    pub(super) fn engine_program(&self) -> &'lab Path {
+        self.lab.cli.engine().program()
+    }
+
+    /// The storage driver's name, where the run chose one.
+    pub(super) fn engine_options(&self) -> Vec<String> {
+        let options = self.lab.cli.engine().global_options();
+        options
+            .iter()
+            .map(|option| option.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// A name that no other container of this run has.
+    pub(super) fn name(&self) -> String {
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        format!(
+            "{}-{}-{number}",
+            self.lab.prefix,
+            self.case.replace('.', "-")
+        )
+    }
+
+    /// A fresh folder on the host, readable for every user.
+    pub(super) fn folder(&self) -> Proof<TempDir> {
+        let folder = tempfile::Builder::new()
+            .prefix("case-")
+            .tempdir_in(self.lab.work.path())?;
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        Ok(folder)
+    }
+
+    /// The tool as a file of the host.
+    pub(super) fn tool_file(&self) -> Proof<PathBuf> {
+        self.lab.images()?;
+        Ok(self.lab.tool())
+    }
+
+    /// Runs any verb of the engine, whatever it comes to.
+    pub(super) fn engine<S: AsRef<OsStr>>(
+        &self,
+        verb: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Proof<Finished> {
+        Ok(self.lab.cli.run(verb, args)?)
+    }
+
+    /// The same with something on standard input.
+    pub(super) fn engine_fed<S: AsRef<OsStr>>(
+        &self,
+        verb: &str,
+        args: impl IntoIterator<Item = S>,
+        stdin: &[u8],
+    ) -> Proof<Finished> {
+        let invocation = self.lab.cli.verb(verb, args).stdin(stdin);
+        Ok(self.lab.cli.bent_answer(verb, invocation.run()?))
+    }
+
+    /// Runs any verb of the engine, which must succeed; its standard output.
+    pub(super) fn engine_ok<S: AsRef<OsStr>>(
+        &self,
+        verb: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Proof<String> {
+        let done = self.engine(verb, args)?;
+        succeeded(&done)?;
+        Ok(done.out())
+    }
+
+    /// `run --rm OPTIONS IMAGE COMMAND` in the foreground, whatever it comes to.
+    pub(super) fn run_image(
+        &self,
+        image: &str,
+        options: &[&str],
+        command: &[&str],
+    ) -> Proof<Finished> {
+        self.run_fed(image, options, command, None)
+    }
+
+    /// The same with something on standard input.
+    pub(super) fn run_fed(
+        &self,
+        image: &str,
+        options: &[&str],
+        command: &[&str],
+        stdin: Option<&[u8]>,
+    ) -> Proof<Finished> {
+        self.lab.images()?;
+        let line = self.line(&["--rm"], image, options, command);
+        match stdin {
+            None => self.engine("run", line),
+            Some(bytes) => self.engine_fed("run", line, bytes),
+        }
+    }
+
+    /// `run --rm` of the base image, whatever it comes to.
+    pub(super) fn run(&self, options: &[&str], command: &[&str]) -> Proof<Finished> {
+        self.run_image(BASE, options, command)
+    }
+
+    /// `run --rm` of the base image, which must succeed; its standard output.
+    pub(super) fn says(&self, options: &[&str], command: &[&str]) -> Proof<String> {
+        self.image_says(BASE, options, command)
+    }
+
+    /// The same for any image.
+    pub(super) fn image_says(
+        &self,
+        image: &str,
+        options: &[&str],
+        command: &[&str],
+    ) -> Proof<String> {
+        let done = self.run_image(image, options, command)?;
+        succeeded(&done)?;
+        Ok(done.out())
+    }
+
+    /// Runs several applets in one container of the base image; for each `ok …` or the error.
+    pub(super) fn attempts(&self, options: &[&str], applets: &[&[&str]]) -> Proof<Vec<String>> {
+        self.image_attempts(BASE, options, applets)
+    }
+
+    /// The same for any image.
+    pub(super) fn image_attempts(
+        &self,
+        image: &str,
+        options: &[&str],
+        applets: &[&[&str]],
+    ) -> Proof<Vec<String>> {
+        let text = self.image_says(image, options, &trying(applets))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// `run` in the foreground, without waiting for its end.
+    pub(super) fn run_beside(
+        &self,
+        options: &[&str],
+        command: &[&str],
+    ) -> Proof<(String, Running)> {
+        self.lab.images()?;
+        let line = self.line(&[], BASE, options, command);
+        // The name stands behind `--name`, where `line` put it.
+        let name = line.get(1).cloned().unwrap_or_default();
+        Ok((name, self.lab.cli.verb("run", line).start()?))
+    }
+
+    /// `run -d` of the base image: a container whose process shows that it is ready.
+    pub(super) fn start(&self, options: &[&str], command: &[&str]) -> Proof<Container<'_>> {
+        let container = self.start_unready(options, command)?;
+        container.ready()?;
+        Ok(container)
+    }
+
+    /// `run -d` of the base image: a container that may have ended already.
+    pub(super) fn start_unready(&self, options: &[&str], command: &[&str]) -> Proof<Container<'_>> {
+        self.lab.images()?;
+        let line = self.line(&["-d"], BASE, options, command);
+        let name = line.get(1).cloned().unwrap_or_default();
+        let mut container = Container {
+            scene: self,
+            name,
+            process: Process(0),
+        };
+        succeeded(&self.engine("run", line)?)?;
+        container.process = Process(container.inspect()?.state.pid);
+        Ok(container)
+    }
+
+    /// Process 1 of a container with nothing but defaults. Only to be looked at.
+    pub(super) fn standard(&self) -> Proof<Process> {
+        self.lab.standard()
+    }
+
+    /// `--name NAME --network none FLAGS OPTIONS IMAGE COMMAND`. Without a network, as nothing
+    /// here is about it and engines differ most in how they set one up.
+    fn line(&self, flags: &[&str], image: &str, options: &[&str], command: &[&str]) -> Vec<String> {
+        let name = self.name();
+        let own = ["--name", &name, "--network", "none"];
+        [&own[..], flags, options, &[image], command]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Container<'_> {
+    /// What the engine says about it.
+    pub(super) fn inspect(&self) -> Proof<Inspection> {
+        let text = self.scene.engine_ok("inspect", [&self.name])?;
+        Inspection::parse(text.as_bytes()).map_err(|why| {
+            Unproven::Fail(format!(
+                "`inspect {}` is no answer of Docker's form: {why}: {text:?}",
+                self.name
+            ))
+        })
+    }
+
+    /// Waits until its process, or with `--init` the child of it, shows that it is ready.
+    fn ready(&self) -> Proof {
+        let ended = || !self.process.runs();
+        let state = until(&format!("{} is ready", self.name), || {
+            let children = self.process.children().unwrap_or_default();
+            if shows_ready(self.process) || children.into_iter().any(shows_ready) {
+                Some(true)
+            } else {
+                ended().then_some(false)
+            }
+        })?;
+        if state {
+            return Ok(());
+        }
+        let logs = self.scene.engine("logs", [&self.name])?;
+        Err(Unproven::Fail(format!(
+            "{} ended at once: {}",
+            self.name,
+            logs.account()
+        )))
+    }
+
+    /// `exec OPTIONS NAME COMMAND`, whatever it comes to.
+    pub(super) fn exec(&self, options: &[&str], command: &[&str]) -> Proof<Finished> {
+        self.scene
+            .engine("exec", [options, &[&self.name], command].concat())
+    }
+
+    /// `exec NAME COMMAND`, which must succeed; its standard output.
+    pub(super) fn exec_says(&self, command: &[&str]) -> Proof<String> {
+        let done = self.exec(&[], command)?;
+        succeeded(&done)?;
+        Ok(done.out())
+    }
+
+    /// `exec NAME COMMAND` without waiting for its end: its process, once it shows that it is
+    /// ready, and the command that waits for it.
+    pub(super) fn exec_beside(&self, command: &[&str]) -> Proof<(Process, Running)> {
+        let line = [&[self.name.as_str()], command].concat();
+        let running = self.scene.lab.cli.verb("exec", line).start()?;
+        let process = until(&format!("a second process runs in {}", self.name), || {
+            self.process
+                .neighbours()
+                .into_iter()
+                .find(|process| shows_ready(*process))
+        })?;
+        Ok((process, running))
+    }
+
+    /// Any verb on it, whatever it comes to.
+    pub(super) fn verb(&self, verb: &str, options: &[&str]) -> Proof<Finished> {
+        self.scene.engine(verb, [options, &[&self.name]].concat())
+    }
+
+    /// Any verb on it, which must succeed; its standard output.
+    pub(super) fn verb_says(&self, verb: &str, options: &[&str]) -> Proof<String> {
+        let done = self.verb(verb, options)?;
+        succeeded(&done)?;
+        Ok(done.out())
+    }
+
+    /// Waits for its end, and gives its exit status.
+    pub(super) fn wait(&self) -> Proof<i32> {
+        let text = self.verb_says("wait", &[])?;
+        text.trim()
+            .parse()
+            .map_err(|_| Unproven::Fail(format!("`wait` printed no status but {text:?}")))
+    }
+
+    /// Both streams of its log.
+    pub(super) fn logs(&self) -> Proof<Finished> {
+        let done = self.verb("logs", &[])?;
+        succeeded(&done)?;
+        Ok(done)
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        // One that its case has removed is no error here; one that stays is found at the end.
+        drop(self.scene.engine("rm", ["-f", &self.name]));
+    }
+}
+
+/// Whether a process of the tool shows that it is where its case wants it.
+fn shows_ready(process: Process) -> bool {
+    process
+        .read("comm")
+        .is_ok_and(|name| name.trim_end().as_bytes() == READY.to_bytes())
+}
+
+/// `try APPLET ARG… , APPLET ARG…`
+pub(super) fn trying<'a>(applets: &[&[&'a str]]) -> Vec<&'a str> {
+    let mut command = vec!["try"];
+    for (index, applet) in applets.iter().enumerate() {
+        if index > 0 {
+            command.push(",");
+        }
+        command.extend_from_slice(applet);
+    }
+    command
+}
+
+/// Fails unless the engine succeeded.
+pub(super) fn succeeded(done: &Finished) -> Proof {
+    if done.code() == 0 {
+        return Ok(());
+    }
+    Err(Unproven::Fail(done.account()))
+}
