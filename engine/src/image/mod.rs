@@ -1,0 +1,6 @@
+//! Images: what they are, how they are named, and the store that keeps them.
+
+pub mod config;
+pub mod digest;
+pub mod limits;
+pub mod reference;

@@ -1,0 +1,283 @@
+//! A driver's folder: where layers, trees and unfinished work lie, and how work becomes visible.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use crate::image::digest::{ChainId, Digest};
+use crate::storage::remove::remove_tree;
+use crate::storage::{DriverName, StorageError, TreeName};
+
+/// Names that are unique in this process; the process id makes them unique on the machine.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+/// The folder of one driver, and the only place that knows how it is laid out.
+#[derive(Debug)]
+pub struct Home {
+    path: PathBuf,
+}
+
+/// What a layer's folder says about it.
+#[derive(Debug, Serialize, Deserialize)]
+struct LayerRecord {
+    schema: String,
+    chain_id: ChainId,
+    parent: Option<ChainId>,
+}
+
+const LAYER_SCHEMA: &str = "keel.layer/1";
+
+impl Home {
+    /// The folder of `driver` below keel's root folder; made when it is not there.
+    pub fn open(root: &Path, driver: DriverName) -> Result<Self, StorageError> {
+        let path = root.join("storage").join(driver.as_str());
+        // One look on the common path; folders are for root alone (CVE-2021-41091: set-user-id
+        // files of images were reachable by users of the host).
+        if !path.join("staging").is_dir() {
+            for part in ["layers", "containers", "staging"] {
+                let part = path.join(part);
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&part)
+                    .map_err(StorageError::io("create", &part))?;
+            }
+        }
+        Ok(Self { path })
+    }
+
+    /// The driver's folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the layer is, or would be.
+    pub fn layer(&self, chain: &ChainId) -> PathBuf {
+        self.path.join("layers").join(chain.hex())
+    }
+
+    /// Where the container's tree is, or would be.
+    pub fn container(&self, name: &TreeName) -> PathBuf {
+        self.path.join("containers").join(name)
+    }
+
+    /// Whether the layer is in the store, wholly.
+    pub fn has(&self, chain: &ChainId) -> bool {
+        self.layer(chain).join("layer.json").exists()
+    }
+
+    /// `Ok` with the layer's folder when it is there.
+    pub fn existing(&self, chain: &ChainId) -> Result<PathBuf, StorageError> {
+        if self.has(chain) {
+            Ok(self.layer(chain))
+        } else {
+            Err(StorageError::NoLayer(*chain))
+        }
+    }
+
+    /// All layers, in no order.
+    pub fn layers(&self) -> Result<Vec<ChainId>, StorageError> {
+        let folder = self.path.join("layers");
+        let entries = fs::read_dir(&folder).map_err(StorageError::io("list", &folder))?;
+        let mut chains = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(StorageError::io("list", &folder))?;
+            // Anything else in there is not ours, and is left alone.
+            if let Some(digest) = entry
+                .file_name()
+                .to_str()
+                .and_then(|hex| Digest::from_hex(hex).ok())
+            {
+                chains.push(ChainId::new(digest));
+            }
+        }
+        Ok(chains)
+    }
+
+    /// The layer that the container stands on, if it stands on one.
+    pub fn top_of(&self, container: &TreeName) -> Result<Option<ChainId>, StorageError> {
+        let link = self.container(container).join("layer");
+        match fs::read_link(&link) {
+            Ok(target) => Ok(target
+                .file_name()
+                .and_then(OsStr::to_str)
+                .and_then(|hex| Digest::from_hex(hex).ok())
+                .map(ChainId::new)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::io("read", link)(error)),
+        }
+    }
+
+    /// A new folder for a container's tree.
+    pub(super) fn new_container(&self, name: &TreeName) -> Result<PathBuf, StorageError> {
+        let path = self.container(name);
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(StorageError::Exists(name.to_string()))
+            }
+            Err(error) => Err(StorageError::io("create", path)(error)),
+        }
+    }
+
+    /// Notes the layer that a container stands on: a link, which a person can follow and which
+    /// needs no fsync of its own.
+    pub(super) fn link_to_layer(
+        &self,
+        name: &TreeName,
+        layer: &ChainId,
+    ) -> Result<(), StorageError> {
+        let link = self.container(name).join("layer");
+        let target = Path::new("../../layers").join(layer.hex());
+        std::os::unix::fs::symlink(target, &link).map_err(StorageError::io("create", link))
+    }
+
+    /// Takes back an [`open`](Self::open) that came to nothing.
+    pub(super) fn remove_if_empty(&self) {
+        // A folder that is not empty is not removed, and is then of use to somebody.
+        for part in ["layers", "containers", "staging", ""] {
+            drop(fs::remove_dir(self.path.join(part)));
+        }
+    }
+
+    /// The layer below, as the layer's record has it.
+    pub fn parent_of(&self, chain: &ChainId) -> Result<Option<ChainId>, StorageError> {
+        let path = self.layer(chain).join("layer.json");
+        let text = fs::read(&path).map_err(StorageError::io("read", &path))?;
+        let record: LayerRecord = serde_json::from_slice(&text)
+            .map_err(|error| StorageError::io("read", &path)(io::Error::from(error)))?;
+        Ok(record.parent)
+    }
+
+    /// A new folder in `staging/`, locked for as long as the value lives; it is removed with all
+    /// that is in it unless it is published.
+    pub fn stage(&self, label: &str) -> Result<Staged, StorageError> {
+        let staging = self.path.join("staging");
+        loop {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let path = staging.join(format!("{label}-{}-{serial}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(StorageError::io("create", path)(error)),
+            }
+            let Ok(folder) = File::open(&path) else {
+                continue; // A clean-up got in between and took it for a leftover.
+            };
+            let lock = Flock::lock(folder, FlockArg::LockExclusive)
+                .map_err(|(_, errno)| StorageError::io("lock", &path)(errno))?;
+            let links = lock
+                .metadata()
+                .map_err(StorageError::io("examine", &path))?
+                .nlink();
+            if links > 0 {
+                return Ok(Staged {
+                    path,
+                    _lock: lock,
+                    published: false,
+                });
+            }
+        }
+    }
+
+    /// Makes a staged layer visible: record, then everything to the disk, then the rename.
+    ///
+    /// When somebody else published the same layer first, theirs stays and ours goes.
+    pub fn publish(
+        &self,
+        mut staged: Staged,
+        chain: &ChainId,
+        parent: Option<&ChainId>,
+    ) -> Result<(), StorageError> {
+        let record = LayerRecord {
+            schema: LAYER_SCHEMA.to_owned(),
+            chain_id: *chain,
+            parent: parent.copied(),
+        };
+        let path = staged.path.join("layer.json");
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&path)?;
+            serde_json::to_writer_pretty(&mut file, &record)?;
+            file.write_all(b"\n")?;
+            // One syncfs in place of an fsync a file: a layer has thousands of them.
+            nix::unistd::syncfs(&file)?;
+            Ok(())
+        };
+        write().map_err(StorageError::io("write", &path))?;
+        let layers = self.path.join("layers");
+        let target = self.layer(chain);
+        match fs::rename(&staged.path, &target) {
+            Ok(()) => staged.published = true,
+            Err(_) if self.has(chain) => return Ok(()),
+            Err(error) => return Err(StorageError::io("publish", target)(error)),
+        }
+        sync_folder(&layers)
+    }
+
+    /// Takes a tree out of sight at once, and then removes it.
+    pub fn discard(&self, path: &Path) -> Result<(), StorageError> {
+        let staged = self.stage("discarded")?;
+        match fs::rename(path, staged.path.join("tree")) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(StorageError::io("remove", path)(error)),
+        }
+        remove_tree(&staged.path).map_err(StorageError::io("remove", &staged.path))
+    }
+
+    /// Removes what killed processes left in `staging/`, and says how many folders that were;
+    /// what is being worked on is locked, and stays.
+    pub fn clean(&self) -> Result<usize, StorageError> {
+        let staging = self.path.join("staging");
+        let entries = fs::read_dir(&staging).map_err(StorageError::io("list", &staging))?;
+        let mut removed = 0;
+        for entry in entries {
+            let path = entry.map_err(StorageError::io("list", &staging))?.path();
+            let Ok(folder) = File::open(&path) else {
+                continue; // Its owner removed it just now.
+            };
+            if let Ok(_lock) = Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+                remove_tree(&path).map_err(StorageError::io("remove", &path))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Makes renames in a folder outlive a power failure.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StorageError> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StorageError::io("sync", path))
+}
+
+/// A folder in the making. See [`Home::stage`].
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    _lock: Flock<File>,
+    published: bool,
+}
+
+impl Staged {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed now is a leftover, and the next clean-up takes it.
+            drop(remove_tree(&self.path));
+        }
+    }
+}

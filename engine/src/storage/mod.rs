@@ -1,0 +1,37 @@
+//! Layers and the writable trees of containers, kept by one of several drivers.
+//!
+//! On the disk, under keel's root:
+//!
+//! ```text
+//! storage/driver                          the driver that this root uses, a word
+//! storage/DRIVER/layers/HEX/              a layer by its chain id; HEX is 64 figures
+//!                           layer.json    its chain id and parent; was written last
+//!                           fs/           its files (overlay: what it changed; others: all)
+//! storage/DRIVER/containers/NAME/         a container's tree
+//!                           layer         a link to the folder of its top layer
+//! storage/DRIVER/staging/                 unfinished or discarded trees, free to be removed
+//! ```
+//!
+//! **Lock order:** image store (`images/lock`), then names (`images/names.lock`), then the
+//! container's own lock, then a staging folder's own. Nothing is locked in the other direction.
+
+mod attributes;
+mod btrfs;
+mod compare;
+mod copy;
+mod driver;
+mod error;
+mod home;
+mod overlay;
+mod private;
+mod remove;
+mod select;
+mod vfs;
+
+pub use btrfs::Btrfs;
+pub use driver::{Change, ChangeKind, Driver, DriverName, Fill, Tree, TreeName};
+pub use error::StorageError;
+pub use home::{Home, Staged};
+pub use overlay::{MAX_LAYERS, Overlay};
+pub use select::Storage;
+pub use vfs::Vfs;

@@ -1,0 +1,388 @@
+//! Overlays: a layer's folder holds what it changed, and the kernel shows the stack as one.
+//!
+//! A layer is filled through a mounted overlay of the layers below, so whiteouts, opaque folders
+//! and copies-up are the kernel's own work, in the form that this kernel understands.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+
+use crate::image::digest::{ChainId, Digest};
+use crate::storage::attributes::copy_attributes;
+use crate::storage::compare::{self, Presence};
+use crate::storage::private::in_private_mounts;
+use crate::storage::{Change, Driver, DriverName, Fill, Home, StorageError, Tree, TreeName};
+
+/// Layers that one mount can have: the kernel allows 500, but its options must fit in one page,
+/// and a layer takes at most 18 bytes there (`/proc/self/fd/NNN:`).
+pub const MAX_LAYERS: usize = 200;
+
+/// What mount(2) takes as options: one page, with a zero at the end.
+const MAX_OPTIONS: usize = 4095;
+
+/// Features that would make an upper folder readable only in its own stack are turned off, where
+/// the kernel knows them (redirect_dir 4.10, index 4.13, metacopy 4.19).
+const PLAIN: &str = ",redirect_dir=off,index=off,metacopy=off";
+
+/// The driver. In addition to what all drivers keep, a layer has `lower`, the chain ids of itself
+/// and all layers below, a line each, top first; a container has `fs` (what it changed), `work`
+/// (the kernel's) and `rootfs` (the mount point).
+#[derive(Debug)]
+pub struct Overlay {
+    home: Home,
+}
+
+impl Overlay {
+    /// The driver on its folder.
+    pub const fn new(home: Home) -> Self {
+        Self { home }
+    }
+
+    /// The `fs` folders of the layer in `folder` and all below it, top first.
+    fn stack(&self, folder: &Path) -> Result<Vec<PathBuf>, StorageError> {
+        let path = folder.join("lower");
+        let text = fs::read_to_string(&path).map_err(StorageError::io("read", &path))?;
+        text.lines()
+            .map(|line| {
+                let digest = Digest::from_hex(line).map_err(|error| {
+                    let error = io::Error::new(io::ErrorKind::InvalidData, error);
+                    StorageError::io("read", &path)(error)
+                })?;
+                Ok(self.home.layer(&ChainId::new(digest)).join("fs"))
+            })
+            .collect()
+    }
+
+    fn write_stack(
+        &self,
+        folder: &Path,
+        chain: &ChainId,
+        parent: Option<&ChainId>,
+    ) -> Result<(), StorageError> {
+        let mut lines = chain.hex() + "\n";
+        if let Some(parent) = parent {
+            let path = self.home.layer(parent).join("lower");
+            let below = fs::read_to_string(&path).map_err(StorageError::io("read", &path))?;
+            lines += &below;
+        }
+        if lines.lines().count() > MAX_LAYERS {
+            return Err(StorageError::TooManyLayers(MAX_LAYERS));
+        }
+        let path = folder.join("lower");
+        fs::write(&path, lines).map_err(StorageError::io("write", path))
+    }
+}
+
+impl Driver for Overlay {
+    fn name(&self) -> DriverName {
+        DriverName::Overlay
+    }
+
+    fn commit_layer(
+        &self,
+        chain: &ChainId,
+        parent: Option<&ChainId>,
+        fill: Fill<'_>,
+    ) -> Result<(), StorageError> {
+        if self.home.has(chain) {
+            return Ok(());
+        }
+        let staged = self.home.stage(&chain.digest().short())?;
+        let upper = staged.path().join("fs");
+        make_folder(&upper, 0o755)?;
+        self.write_stack(staged.path(), chain, parent)?;
+        let filled = |source| StorageError::Fill {
+            chain: *chain,
+            source,
+        };
+        match parent {
+            None => {
+                let root = open_folder(&upper)?;
+                fill(root.as_fd()).map_err(filled)?;
+            }
+            Some(parent) => {
+                let below = self.stack(&self.home.existing(parent)?)?;
+                if let Some(top) = below.first() {
+                    copy_attributes(top, &upper)?;
+                }
+                let (work, merged) = (staged.path().join("work"), staged.path().join("rootfs"));
+                make_folder(&work, 0o700)?;
+                make_folder(&merged, 0o700)?;
+                // Nobody else sees this mount, and it goes with the thread, however that ends.
+                in_private_mounts(|| {
+                    mount_overlay(&below, &upper, &work, &merged)?;
+                    let root = open_folder(&merged)?;
+                    fill(root.as_fd()).map_err(filled)
+                })?;
+                for folder in [&work, &merged] {
+                    super::remove::remove_tree(folder)
+                        .map_err(StorageError::io("remove", folder))?;
+                }
+            }
+        }
+        self.home.publish(staged, chain, parent)
+    }
+
+    fn create(&self, container: &TreeName, top: Option<&ChainId>) -> Result<(), StorageError> {
+        let folder = self.home.new_container(container)?;
+        let upper = folder.join("fs");
+        make_folder(&upper, 0o755)?;
+        make_folder(&folder.join("work"), 0o700)?;
+        make_folder(&folder.join("rootfs"), 0o700)?;
+        match top {
+            Some(top) => {
+                // The merged root shows the attributes of the upper folder.
+                copy_attributes(&self.home.existing(top)?.join("fs"), &upper)?;
+                self.home.link_to_layer(container, top)
+            }
+            // An overlay needs something below.
+            None => make_folder(&folder.join("empty"), 0o755),
+        }
+    }
+
+    fn mount(&self, container: &TreeName) -> Result<PathBuf, StorageError> {
+        let folder = self.home.container(container);
+        let below = match self.stack(&folder.join("layer")) {
+            Ok(below) => below,
+            Err(StorageError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && folder.join("empty").is_dir() =>
+            {
+                vec![folder.join("empty")]
+            }
+            Err(error) => return Err(error),
+        };
+        let rootfs = folder.join("rootfs");
+        mount_overlay(&below, &folder.join("fs"), &folder.join("work"), &rootfs)?;
+        Ok(rootfs)
+    }
+
+    fn unmount(&self, container: &TreeName) -> Result<(), StorageError> {
+        let rootfs = self.home.container(container).join("rootfs");
+        match umount2(&rootfs, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // EINVAL: nothing is mounted there.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(StorageError::io("unmount", rootfs)(errno)),
+        }
+    }
+
+    fn remove(&self, tree: Tree<'_>) -> Result<(), StorageError> {
+        match tree {
+            Tree::Layer(chain) => self.home.discard(&self.home.layer(chain)),
+            Tree::Container(name) => {
+                self.unmount(name)?;
+                self.home.discard(&self.home.container(name))
+            }
+        }
+    }
+
+    fn changes(&self, container: &TreeName) -> Result<Vec<Change>, StorageError> {
+        let folder = self.home.container(container);
+        let below = match self.home.top_of(container)? {
+            Some(_) => self.stack(&folder.join("layer"))?,
+            None => Vec::new(),
+        };
+        compare::changes(&folder.join("fs"), &below, Presence::MeansChanged)
+    }
+}
+
+fn make_folder(path: &Path, mode: u32) -> Result<(), StorageError> {
+    fs::DirBuilder::new()
+        .mode(mode)
+        .create(path)
+        .map_err(StorageError::io("create", path))
+}
+
+fn open_folder(path: &Path) -> Result<File, StorageError> {
+    File::open(path).map_err(StorageError::io("open", path))
+}
+
+/// Mounts an overlay in the calling thread's mount namespace.
+fn mount_overlay(
+    below: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+) -> Result<(), StorageError> {
+    let failed = StorageError::io::<Errno>;
+    let mut opened = Vec::new();
+    let options = match plain_options(below, upper, work) {
+        Some(options) => options,
+        None => options_by_descriptor(below, upper, work, &mut opened)
+            .map_err(failed("open the layers for", target))?,
+    };
+    let attempt = |options: &str| {
+        mount(
+            Some("overlay"),
+            target,
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(options),
+        )
+    };
+    match attempt(&(options.clone() + PLAIN)) {
+        // An older kernel that does not know one of them; it does not do these things either.
+        Err(Errno::EINVAL) => attempt(&options),
+        result => result,
+    }
+    .map_err(failed("mount an overlay on", target))
+}
+
+/// Options with the paths as they are, which is what people like to read in /proc/mounts;
+/// `None` when they do not fit, or would have to be escaped.
+fn plain_options(below: &[PathBuf], upper: &Path, work: &Path) -> Option<String> {
+    let mut options = String::from("lowerdir=");
+    for (index, path) in below.iter().enumerate() {
+        if index > 0 {
+            options.push(':');
+        }
+        options.push_str(plain(path)?);
+    }
+    options.push_str(",upperdir=");
+    options.push_str(plain(upper)?);
+    options.push_str(",workdir=");
+    options.push_str(plain(work)?);
+    (options.len() + PLAIN.len() <= MAX_OPTIONS).then_some(options)
+}
+
+/// The path as text, if nothing in it means something to overlay's option parsers (which differ
+/// in what they unescape: 6.5 brought a new one).
+fn plain(path: &Path) -> Option<&str> {
+    path.to_str()
+        .filter(|text| !text.contains([',', ':', '\\', '"', '\'']) && path.is_absolute())
+}
+
+/// Options that name open descriptors: short, and free of special characters.
+fn options_by_descriptor(
+    below: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    opened: &mut Vec<OwnedFd>,
+) -> Result<String, Errno> {
+    let mut name = |path: &Path| -> Result<String, Errno> {
+        let folder = open(
+            path,
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?;
+        let name = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        opened.push(folder);
+        Ok(name)
+    };
+    let below: Result<Vec<String>, Errno> = below.iter().map(|path| name(path)).collect();
+    Ok(format!(
+        "lowerdir={},upperdir={},workdir={}",
+        below?.join(":"),
+        name(upper)?,
+        name(work)?
+    ))
+}
+
+/// Mounts a small overlay for real in the driver's staging folder, and removes a file through it.
+///
+/// # Errors
+/// [`StorageError::Unfit`] says what does not work.
+pub(super) fn probe(home: &Home) -> Result<(), StorageError> {
+    let staged = home.stage("probe")?;
+    let part = |name: &str| staged.path().join(name);
+    for name in ["one", "two", "fs", "work", "rootfs"] {
+        make_folder(&part(name), 0o755)?;
+    }
+    File::create(part("one").join("file")).map_err(StorageError::io("create", part("one")))?;
+    if !tells_types(&part("one"))? {
+        return Err(unfit(
+            format!(
+                "the file system of `{}` does not tell the types of directory entries (d_type)",
+                home.path().display()
+            ),
+            "put `--root` on a file system that does (XFS: made with `ftype=1`), or use `--storage-driver vfs`",
+        ));
+    }
+    in_private_mounts(|| {
+        mount_overlay(&[part("one"), part("two")], &part("fs"), &part("work"), &part("rootfs"))?;
+        let file = part("rootfs").join("file");
+        fs::remove_file(&file).map_err(StorageError::io("remove a file through an overlay,", file))
+    })
+    .map_err(|error| {
+        let StorageError::Io { action, source, .. } = error else {
+            return error;
+        };
+        let remedy = match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENODEV) => {
+                "load the module (`modprobe overlay`), or use a kernel with CONFIG_OVERLAY_FS (3.18 or newer), or `--storage-driver vfs`"
+            }
+            Some(Errno::EPERM | Errno::EACCES) => "run keel as root",
+            _ => {
+                "put `--root` on ext4, XFS or btrfs (an overlay cannot lie on an overlay or NFS; the kernel log says more), or use `--storage-driver vfs`"
+            }
+        };
+        unfit(format!("cannot {action} a folder in `{}`: {source}", home.path().display()), remedy)
+    })
+}
+
+fn unfit(why: String, remedy: &'static str) -> StorageError {
+    StorageError::Unfit {
+        driver: DriverName::Overlay,
+        requirement: "kernel.storage.overlay",
+        why,
+        remedy,
+    }
+}
+
+/// Whether reading the folder tells the type of the file in it.
+fn tells_types(folder: &Path) -> Result<bool, StorageError> {
+    let open = open_folder(folder)?;
+    let entries = super::remove::entries(open.as_fd()).map_err(StorageError::io("list", folder))?;
+    Ok(entries.iter().all(|(_, kind)| kind.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_paths_stand_in_the_options_as_they_are() {
+        let options = plain_options(
+            &[
+                PathBuf::from("/var/lib/keel/b"),
+                PathBuf::from("/var/lib/keel/a"),
+            ],
+            Path::new("/var/lib/keel/fs"),
+            Path::new("/var/lib/keel/work"),
+        );
+        assert_eq!(
+            options.unwrap(),
+            "lowerdir=/var/lib/keel/b:/var/lib/keel/a,upperdir=/var/lib/keel/fs,workdir=/var/lib/keel/work"
+        );
+    }
+
+    #[test]
+    fn paths_with_meaning_to_the_parser_are_not_put_into_the_options() {
+        for odd in ["/a:b", "/a,upperdir=/etc", "/a\\", "relative"] {
+            assert_eq!(
+                plain_options(&[PathBuf::from(odd)], Path::new("/u"), Path::new("/w")),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn the_highest_stack_fits_in_a_page_by_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = vec![folder.path().to_owned(); MAX_LAYERS];
+        let mut opened = Vec::new();
+        let options =
+            options_by_descriptor(&below, folder.path(), folder.path(), &mut opened).unwrap();
+        assert!(
+            options.len() + PLAIN.len() <= MAX_OPTIONS,
+            "{}",
+            options.len()
+        );
+    }
+}

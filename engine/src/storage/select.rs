@@ -1,0 +1,136 @@
+//! Which driver a root folder uses: as named, as before, or the best that works here.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use crate::image::digest::ChainId;
+use crate::storage::btrfs::Btrfs;
+use crate::storage::home::sync_folder;
+use crate::storage::overlay::Overlay;
+use crate::storage::vfs::Vfs;
+use crate::storage::{Driver, DriverName, Home, StorageError, Tree};
+
+/// The storage of one root folder: its driver, and the driver's folder.
+#[derive(Debug)]
+pub struct Storage {
+    driver: Box<dyn Driver>,
+    home: Home,
+}
+
+impl Storage {
+    /// The storage of keel's root folder `root`, with the driver `wanted`, or else the one that
+    /// was used here before, or else, in an empty root, the first of overlay, btrfs and vfs that
+    /// works; that choice is kept in `storage/driver`.
+    ///
+    /// Only a driver that was not used here before is tried out, so this is quick.
+    ///
+    /// # Errors
+    /// [`StorageError::Unfit`] when the wanted driver does not work here, with the requirement
+    /// that is absent and the remedy.
+    pub fn open(root: &Path, wanted: Option<DriverName>) -> Result<Self, StorageError> {
+        let kept = kept_choice(root)?;
+        let Some(name) = wanted.or(kept) else {
+            return Self::choose(root);
+        };
+        let storage = Self::with(root, name)?;
+        if kept != Some(name) {
+            storage.probe()?;
+            if kept.is_none() {
+                keep_choice(root, name)?;
+            }
+        }
+        Ok(storage)
+    }
+
+    fn choose(root: &Path) -> Result<Self, StorageError> {
+        for name in [DriverName::Overlay, DriverName::Btrfs] {
+            let storage = Self::with(root, name)?;
+            match storage.probe() {
+                Ok(()) => {
+                    keep_choice(root, name)?;
+                    return Ok(storage);
+                }
+                Err(StorageError::Unfit { .. }) => storage.home.remove_if_empty(),
+                Err(error) => return Err(error),
+            }
+        }
+        keep_choice(root, DriverName::Vfs)?;
+        Self::with(root, DriverName::Vfs)
+    }
+
+    fn with(root: &Path, name: DriverName) -> Result<Self, StorageError> {
+        let driver: Box<dyn Driver> = match name {
+            DriverName::Overlay => Box::new(Overlay::new(Home::open(root, name)?)),
+            DriverName::Btrfs => Box::new(Btrfs::new(Home::open(root, name)?)),
+            DriverName::Vfs => Box::new(Vfs::new(Home::open(root, name)?)),
+            DriverName::Aufs => return Err(StorageError::NotInThisVersion(name)),
+        };
+        Ok(Self {
+            driver,
+            home: Home::open(root, name)?,
+        })
+    }
+
+    /// Tries the driver out on this folder's file system.
+    fn probe(&self) -> Result<(), StorageError> {
+        match self.driver.name() {
+            DriverName::Overlay => crate::storage::overlay::probe(&self.home),
+            DriverName::Btrfs => crate::storage::btrfs::probe(&self.home),
+            DriverName::Vfs | DriverName::Aufs => Ok(()),
+        }
+    }
+
+    /// The driver.
+    pub fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    /// Whether the layer is in the store, wholly.
+    pub fn has(&self, chain: &ChainId) -> bool {
+        self.home.has(chain)
+    }
+
+    /// Removes leftovers, and the layers that `keep` does not want and no other layer stands on.
+    /// Returns how many trees that were. The caller holds the image store's lock exclusively.
+    pub fn prune(&self, keep: impl Fn(&ChainId) -> bool) -> Result<usize, StorageError> {
+        let mut removed = self.home.clean()?;
+        for chain in self.home.layers()? {
+            if !keep(&chain) {
+                self.driver.remove(Tree::Layer(&chain))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// The driver that this root was used with before.
+fn kept_choice(root: &Path) -> Result<Option<DriverName>, StorageError> {
+    let path = root.join("storage/driver");
+    match fs::read_to_string(&path) {
+        Ok(word) => word.trim_end().parse().map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StorageError::io("read", path)(error)),
+    }
+}
+
+fn keep_choice(root: &Path, name: DriverName) -> Result<(), StorageError> {
+    let folder = root.join("storage");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(StorageError::io("create", &folder))?;
+    let path = folder.join("driver");
+    let new = folder.join(format!("driver.new-{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&new)?;
+        writeln!(file, "{name}")?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(StorageError::io("write", &path))?;
+    sync_folder(&folder)
+}

@@ -1,0 +1,90 @@
+//! Whole copies: works on every kernel and file system, and shares blocks where it can.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::image::digest::ChainId;
+use crate::storage::compare;
+use crate::storage::copy::copy_tree;
+use crate::storage::{Change, Driver, DriverName, Fill, Home, StorageError, Tree, TreeName};
+
+/// The driver. A layer's `fs` and a container's `rootfs` hold everything.
+#[derive(Debug)]
+pub struct Vfs {
+    home: Home,
+}
+
+impl Vfs {
+    /// The driver on its folder.
+    pub const fn new(home: Home) -> Self {
+        Self { home }
+    }
+
+    /// Makes `path` a copy of the layer, or an empty folder.
+    fn start(&self, path: &Path, layer: Option<&ChainId>) -> Result<(), StorageError> {
+        fs::DirBuilder::new()
+            .mode(0o755)
+            .create(path)
+            .map_err(StorageError::io("create", path))?;
+        match layer {
+            Some(layer) => copy_tree(&self.home.existing(layer)?.join("fs"), path),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Driver for Vfs {
+    fn name(&self) -> DriverName {
+        DriverName::Vfs
+    }
+
+    fn commit_layer(
+        &self,
+        chain: &ChainId,
+        parent: Option<&ChainId>,
+        fill: Fill<'_>,
+    ) -> Result<(), StorageError> {
+        if self.home.has(chain) {
+            return Ok(());
+        }
+        let staged = self.home.stage(&chain.digest().short())?;
+        let path = staged.path().join("fs");
+        self.start(&path, parent)?;
+        let root = File::open(&path).map_err(StorageError::io("open", &path))?;
+        fill(root.as_fd()).map_err(|source| StorageError::Fill {
+            chain: *chain,
+            source,
+        })?;
+        self.home.publish(staged, chain, parent)
+    }
+
+    fn create(&self, container: &TreeName, top: Option<&ChainId>) -> Result<(), StorageError> {
+        let folder = self.home.new_container(container)?;
+        self.start(&folder.join("rootfs"), top)?;
+        match top {
+            Some(top) => self.home.link_to_layer(container, top),
+            None => Ok(()),
+        }
+    }
+
+    fn mount(&self, container: &TreeName) -> Result<PathBuf, StorageError> {
+        Ok(self.home.container(container).join("rootfs"))
+    }
+
+    fn unmount(&self, _container: &TreeName) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn remove(&self, tree: Tree<'_>) -> Result<(), StorageError> {
+        match tree {
+            Tree::Layer(chain) => self.home.discard(&self.home.layer(chain)),
+            Tree::Container(name) => self.home.discard(&self.home.container(name)),
+        }
+    }
+
+    fn changes(&self, container: &TreeName) -> Result<Vec<Change>, StorageError> {
+        compare::with_layer(&self.home, container)
+    }
+}

@@ -1,0 +1,109 @@
+//! Opens paths inside a root folder that nothing in the path can leave: not `..`, not absolute
+//! links, not links that are swapped while we look (CVE-2014-6407, CVE-2018-15664, CVE-2021-30465).
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::sys::stat::Mode;
+
+/// Links that may be followed on one way, as the kernel has it (`MAXSYMLINKS`).
+const MAX_LINKS: u32 = 40;
+
+/// Set once the kernel has refused openat2 (5.6), so that it is asked only once.
+static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+/// Opens `path` as a process would that has `root` as its root folder.
+///
+/// `path` may be absolute, and links in it are followed, all of it inside `root`; with
+/// `O_NOFOLLOW` its last component is not followed. Links of /proc that lead elsewhere than they
+/// say are refused. The descriptor is closed on exec. `mode` matters with `O_CREAT` only.
+///
+/// # Errors
+/// As openat(2); `ELOOP` also for a /proc link.
+pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlag::O_CLOEXEC;
+    if !NO_OPENAT2.load(Ordering::Relaxed) {
+        let mut how = OpenHow::new()
+            .flags(flags)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        if flags.contains(OFlag::O_CREAT) {
+            how = how.mode(mode); // Any mode without O_CREAT is EINVAL.
+        }
+        for _ in 0..128 {
+            match openat2(root, path, how) {
+                // A rename anywhere on the system at the same time as a `..`: try again.
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                // ENOSYS: before 5.6. EPERM: an outer seccomp filter that does not know the call.
+                Err(Errno::ENOSYS | Errno::EPERM) => {
+                    NO_OPENAT2.store(true, Ordering::Relaxed);
+                    break;
+                }
+                result => return result,
+            }
+        }
+    }
+    walk(root, path, flags, mode)
+}
+
+/// The same without openat2: one component at a time, each opened without following links.
+fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
+    const STEP: OFlag = OFlag::O_PATH
+        .union(OFlag::O_NOFOLLOW)
+        .union(OFlag::O_CLOEXEC);
+    // The folders from below the root to where we are: `..` goes back to what was really passed.
+    let mut passed: Vec<OwnedFd> = Vec::new();
+    let mut todo: Vec<OsString> = components(path.as_os_str());
+    let mut links = 0;
+    while let Some(name) = todo.pop() {
+        if name.as_bytes() == b".." {
+            passed.pop();
+            continue;
+        }
+        let here = passed.last().map_or(root, |folder| folder.as_fd());
+        let last = todo.is_empty();
+        match readlinkat(here, name.as_os_str()) {
+            Ok(_) if last && flags.contains(OFlag::O_NOFOLLOW) => {}
+            Ok(target) => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Errno::ELOOP);
+                }
+                if target.as_bytes().starts_with(b"/") {
+                    passed.clear();
+                }
+                todo.extend(components(&target));
+                continue;
+            }
+            // EINVAL: it is no link. ENOENT: openat says so, or makes it.
+            Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        if last {
+            // Whoever swaps the name for a link now gets ELOOP.
+            return openat(here, name.as_os_str(), flags | OFlag::O_NOFOLLOW, mode);
+        }
+        passed.push(openat(
+            here,
+            name.as_os_str(),
+            STEP | OFlag::O_DIRECTORY,
+            Mode::empty(),
+        )?);
+    }
+    let here = passed.last().map_or(root, |folder| folder.as_fd());
+    openat(here, ".", flags & !OFlag::O_CREAT, mode)
+}
+
+/// The components of a path, last first; empty ones and `.` are left out.
+fn components(path: &OsStr) -> Vec<OsString> {
+    path.as_bytes()
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .map(|name| OsStr::from_bytes(name).to_owned())
+        .rev()
+        .collect()
+}
