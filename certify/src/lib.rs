@@ -7,10 +7,12 @@
 pub mod adapter;
 pub mod certificate;
 pub mod cli;
+pub mod config;
 mod durable;
 pub mod guest_tool;
 pub mod journal;
 pub mod judge;
+pub mod provision;
 pub mod run;
 pub mod selftest;
 pub mod suite;

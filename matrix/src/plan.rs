@@ -14,6 +14,9 @@ use crate::select::Selection;
 /// The value of `schema` in a plan.
 pub const PLAN_SCHEMA: &str = "seaworthy.plan/1";
 
+/// The name of a kernel whose series is only known once it was fetched.
+pub const NEWEST: &str = "newest";
+
 /// What is to be run, and what is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
@@ -155,6 +158,44 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Gives the cells of `system` (`debian-sid`) and `arch` whose kernel is called `newest` the
+    /// name of the series that it turned out to be, so that their ids mean the same next year.
+    ///
+    /// # Errors
+    /// The plan has those cells already, or the series makes no id.
+    pub fn settle(&mut self, system: &str, arch: Arch, series: &str) -> Result<(), PlanError> {
+        let from = format!("{system}/{NEWEST}/{arch}/");
+        let excluded = (self.excluded.iter_mut()).map(|e| (&mut e.cell, Some(&mut e.id)));
+        for (cell, excluded_id) in self.cells.iter_mut().map(|c| (c, None)).chain(excluded) {
+            let Some(rest) = cell.id.as_str().strip_prefix(&from) else {
+                continue;
+            };
+            let id: CellId =
+                format!("{system}/{series}/{arch}/{rest}")
+                    .parse()
+                    .map_err(|source| PlanError::Id {
+                        matrix: self.matrix.clone(),
+                        source,
+                    })?;
+            cell.kernel = series.to_owned();
+            cell.id = id.clone();
+            if let Some(excluded_id) = excluded_id {
+                *excluded_id = id;
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let excluded = self.excluded.iter().map(|excluded| &excluded.id);
+        for id in self.cells.iter().map(|cell| &cell.id).chain(excluded) {
+            if !seen.insert(id) {
+                return Err(PlanError::Twice {
+                    matrix: self.matrix.clone(),
+                    id: id.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The cell of that name, whether it is run or not.
@@ -351,6 +392,23 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn a_newest_kernel_gets_the_name_that_it_turned_out_to_have() {
+        let mut plan = quick(&["kernel=newest"], &[]);
+        plan.settle("debian-sid", Arch::Amd64, "7.2").unwrap();
+        let ids: Vec<_> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
+        assert_eq!(ids[0], "debian-sid/7.2/amd64/overlay/v2");
+        assert!(plan.cells.iter().all(|cell| cell.kernel == "7.2"));
+        let aufs = plan.excluded.last().unwrap();
+        assert_eq!(
+            (aufs.id.as_str(), &aufs.id),
+            ("debian-sid/7.2/amd64/aufs/v2", &aufs.cell.id)
+        );
+        let mut plan = quick(&[], &[]);
+        let error = plan.settle("debian-sid", Arch::Amd64, "..").unwrap_err();
+        assert!(matches!(error, PlanError::Id { .. }), "{error}");
     }
 
     #[test]

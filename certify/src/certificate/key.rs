@@ -38,11 +38,6 @@ pub struct PublicKey(ed25519_dalek::VerifyingKey);
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// No file, and nowhere to make one.
-    #[error(
-        "neither XDG_CONFIG_HOME nor HOME is set, so there is no place for a key: give `--key FILE` or `--ephemeral-key`"
-    )]
-    NoHome,
     /// The file system refused.
     #[error("key {} can't be {verb}", path.display())]
     Io {
@@ -257,21 +252,9 @@ impl PublicKey {
     }
 }
 
-/// Where the user's own key is, unless `--key` says otherwise: `seaworthy/signing-key.pem` in
-/// the user's configuration folder. `variable` reads the environment.
-///
-/// # Errors
-/// There is no such folder.
-pub fn default_path(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, KeyError> {
-    let set = |name| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let config = set("XDG_CONFIG_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".config")))
-        .ok_or(KeyError::NoHome)?;
-    Ok(config.join("seaworthy").join("signing-key.pem"))
+/// Where the user's own key is in their configuration folder, unless `--key` says otherwise.
+pub fn path_in(config: &Path) -> PathBuf {
+    config.join("signing-key.pem")
 }
 
 /// Where the public half of the key at `path` is.
@@ -360,20 +343,5 @@ mod tests {
             id,
             "a1e9156054e04fac899ae9f275132cdc07a5dbc4ea2c2ad3a1ffc6e0d253681f"
         );
-    }
-
-    #[test]
-    fn the_place_of_the_key_follows_the_environment() {
-        let home = |name: &str| (name == "HOME").then(|| "/home/x".to_owned());
-        assert_eq!(
-            default_path(home).unwrap(),
-            Path::new("/home/x/.config/seaworthy/signing-key.pem")
-        );
-        let xdg = |name: &str| (name == "XDG_CONFIG_HOME").then(|| "/cfg".to_owned());
-        assert_eq!(
-            default_path(xdg).unwrap(),
-            Path::new("/cfg/seaworthy/signing-key.pem")
-        );
-        assert!(matches!(default_path(|_| None), Err(KeyError::NoHome)));
     }
 }

@@ -1,11 +1,16 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod certify;
 mod completions;
 mod exit;
 mod guest_tool;
+mod judge;
 mod man;
+mod matrix;
+mod plan;
 mod suite;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +40,9 @@ struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Plan(plan::Args),
+    Judge(judge::Args),
+    Verify(verify::Args),
     Completions(completions::Args),
     Man(man::Args),
     Suite(suite::Args),
@@ -62,6 +70,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let result: Result<Answer, Failure> = match cli.command {
+        Command::Plan(args) => plan::run(&args),
+        Command::Judge(args) => judge::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Suite(args) => suite::run(args),

@@ -62,6 +62,22 @@ impl Writer {
         Ok((writer, journal))
     }
 
+    /// Forgets everything: a new run begins.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn clear(&mut self) -> Result<(), JournalError> {
+        self.next_seq = 0;
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .map_err(|source| JournalError::Io {
+                path: self.path.clone(),
+                verb: "emptied",
+                source,
+            })
+    }
+
     /// Appends an event, and gives the line that stands in the journal. When this returns, an
     /// event that ends something (a case, a machine, a cell) is on the disk.
     ///

@@ -1,0 +1,80 @@
+//! `seaworthy judge`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use jiff::civil::Date;
+
+use super::{Answer, Failure};
+use crate::judge::{self, Changed, JudgeError};
+use crate::run::folder::name;
+use crate::terminal;
+
+/// Judge a run again from its journal, and say whether its results change
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy judge target/certify
+  seaworthy judge target/certify --on 2027-07-01
+
+Exit codes: 0 certified; 1 not certified; 2 not a run folder; 3 nothing was tested.")]
+pub(super) struct Args {
+    /// The run folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Judge as of this day, when waivers may have run out; stores nothing [default: the day
+    /// of the run]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    on: Option<Date>,
+    /// How to tell
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a person
+    Text,
+    /// The results as one JSON document, `seaworthy.results/1`
+    Json,
+}
+
+pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
+    let (results, note) = match args.on {
+        Some(day) => {
+            let results = judge::judge_as_of(&args.folder, Some(day)).map_err(failure)?;
+            (results, format!("as of {day}; nothing was stored"))
+        }
+        None => {
+            let rejudged = judge::rejudge(&args.folder).map_err(failure)?;
+            let note = match rejudged.changed {
+                Changed::No => format!("{} is unchanged", name::RESULTS),
+                Changed::Yes => format!(
+                    "{} has changed: a certificate over the old one is no longer valid",
+                    name::RESULTS
+                ),
+            };
+            (rejudged.results, note)
+        }
+    };
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(&results)? + "\n",
+        Format::Text => {
+            let mut text = format!("{}\n", results.verdict);
+            for reason in &results.reasons {
+                text += &format!("  {reason}\n");
+            }
+            text
+        }
+    };
+    terminal::answer(&text)?;
+    terminal::message(&note);
+    super::certify::answer(results.verdict)
+}
+
+fn failure(error: JudgeError) -> Failure {
+    match error {
+        error @ JudgeError::Folder(_) => Failure::Input(error.into()),
+        error @ JudgeError::Store { .. } => Failure::Harness(error.into()),
+    }
+}

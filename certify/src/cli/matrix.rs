@@ -1,0 +1,56 @@
+//! The options that say which cells are meant, shared by all verbs that plan.
+
+use std::path::PathBuf;
+
+use matrix::plan::{Filter, Plan, System};
+use matrix::select::Selection;
+
+use super::{Failure, InputContext};
+use crate::config;
+use crate::run::host::this_system;
+
+/// Which cells.
+#[derive(Debug, clap::Args)]
+pub(super) struct MatrixArgs {
+    /// The matrix: `quick`, `here` (this machine alone), a name in your configuration folder's
+    /// `matrices`, or a TOML file [default: quick; with --kernel: custom]
+    #[arg(long, value_name = "NAME|FILE")]
+    matrix: Option<String>,
+    /// Only cells that EXPR means, such as `storage=overlay,btrfs and not kernel=5.*`; given
+    /// more than once: cells that any of them means
+    #[arg(long, value_name = "EXPR")]
+    only: Vec<Selection>,
+    /// No cells that EXPR means
+    #[arg(long, value_name = "EXPR")]
+    skip: Vec<Selection>,
+    /// A kernel of your own (bzImage or ELF), for cells named `custom/…`
+    #[arg(long, value_name = "FILE")]
+    pub(super) kernel: Option<PathBuf>,
+    /// The folder of that kernel's modules (`…/lib/modules/RELEASE`) [default: none, all is
+    /// built in]
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    pub(super) modules: Option<PathBuf>,
+}
+
+impl MatrixArgs {
+    /// Spreads the matrix out. `own_kernel` describes the kernel of `--kernel`.
+    pub(super) fn plan(&self, own_kernel: Option<System>) -> Result<Plan, Failure> {
+        let default = if own_kernel.is_some() {
+            "custom"
+        } else {
+            "quick"
+        };
+        let name = self.matrix.as_deref().unwrap_or(default);
+        let own = config::own_folder();
+        let (name, matrix) = config::matrix(name, own.as_deref()).or_bad_input()?;
+        let filter = Filter {
+            only: self.only.clone(),
+            skip: self.skip.clone(),
+        };
+        let system = match own_kernel {
+            Some(system) => system,
+            None => this_system()?,
+        };
+        Plan::new(&name, &matrix, Some(&system), &filter).or_bad_input()
+    }
+}

@@ -1,0 +1,104 @@
+//! `seaworthy verify`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::{Answer, Failure, InputContext};
+use crate::certificate::key::{self, PublicKey};
+use crate::certificate::verify::{KnownAs, KnownKeys, Verification, VerifyError, verify};
+use crate::{config, terminal};
+
+/// Verify a certificate from the run folder that it is in, offline
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy verify target/certify/certificate.dsse.json
+  seaworthy verify release/certificate.dsse.json --key maintainer.pub.pem --engine ./keel
+
+Recomputes everything: the signature, the digest of every file in the folder, and the verdicts
+from the journal. Without --key it can tell that nothing was changed since it was signed, but
+not that the signer is who you think.
+
+Exit codes: 0 valid; 1 not valid, and what is wrong is named; 2 there is no certificate.")]
+pub(super) struct Args {
+    /// The certificate, in the run folder that it was made for
+    #[arg(value_name = "FILE")]
+    certificate: PathBuf,
+    /// Accept only a signature by this public key (PEM)
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Also compare this binary with the certified engine
+    #[arg(long, value_name = "FILE")]
+    engine: Option<PathBuf>,
+    /// How to tell
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a person
+    Text,
+    /// One JSON document, `seaworthy.verification/1`
+    Json,
+}
+
+pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
+    let demanded = args
+        .key
+        .as_deref()
+        .map(PublicKey::open)
+        .transpose()
+        .or_bad_input()?;
+    let own = config::own_folder().map(|folder| key::public_path(&key::path_in(&folder)));
+    let keys = KnownKeys {
+        demanded,
+        // A reader without a key of their own, or with a broken one, still can verify.
+        own: own.and_then(|path| PublicKey::open(&path).ok()),
+    };
+    let verification =
+        verify(&args.certificate, args.engine.as_deref(), &keys).map_err(|error| match error {
+            error @ VerifyError::NoCertificate(_) => Failure::Input(error.into()),
+            error @ VerifyError::Evidence(_) => Failure::Harness(error.into()),
+        })?;
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(&verification)? + "\n",
+        Format::Text => told(&verification),
+    };
+    terminal::answer(&text)?;
+    Ok(Answer::from(verification.valid))
+}
+
+/// A verification as a person reads it.
+fn told(verification: &Verification) -> String {
+    let mut text = String::new();
+    if verification.valid {
+        let verdict = verification
+            .verdict
+            .map_or("nothing", matrix::verdict::Verdict::name);
+        text += &format!(
+            "valid: {verdict}; {} files as signed, and the journal judges the same\n",
+            verification.files
+        );
+    } else {
+        text += "NOT VALID\n";
+        for problem in &verification.problems {
+            text += &format!("  {problem}\n");
+        }
+    }
+    if let Some(signer) = &verification.signer {
+        let known_as = match signer.known_as {
+            KnownAs::Demanded => "the key that you gave",
+            KnownAs::Own => "your own key",
+            KnownAs::Unknown if signer.ephemeral => {
+                "a key that was made for this run only: it proves that nothing was changed, not who made it"
+            }
+            KnownAs::Unknown => {
+                "a key that is unknown here: it proves that nothing was changed, not who made it (give the signer's with --key)"
+            }
+        };
+        text += &format!("signed by {}, {known_as}\n", signer.keyid);
+    }
+    text
+}
