@@ -26,6 +26,11 @@ pub fn is_interactive() -> bool {
     io::stderr().is_terminal()
 }
 
+/// The part of the terminal where progress is drawn; none where it may not be.
+pub fn progress() -> Option<indicatif::MultiProgress> {
+    is_interactive().then(indicatif::MultiProgress::new)
+}
+
 /// Whether the answer may carry colour: only on a terminal, and never against `NO_COLOR`.
 pub fn has_colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

@@ -4,13 +4,19 @@
 //! a [`kernel::Kernel`] with its [`modules`].
 
 pub mod agent;
+pub mod cache;
 pub mod catalogue;
 pub mod compression;
 mod cpio;
 pub mod deb822;
+mod debian_version;
 pub mod disk;
+pub mod fetch;
+pub mod index;
 pub mod kernel;
 pub mod kernel_image;
+pub mod mirror;
+mod modinfo;
 pub mod modules;
 pub mod package;
 pub mod progress;
@@ -19,3 +25,5 @@ pub mod store;
 mod sys;
 pub mod target;
 pub mod trouble;
+pub mod unpack;
+pub mod verify;

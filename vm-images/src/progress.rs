@@ -12,7 +12,7 @@ pub enum Event<'a> {
         /// How much of it is here already.
         done: u64,
         /// How long it is.
-        total: Option<u64>,
+        total: u64,
     },
     /// More of `file` has come.
     Advanced {

@@ -5,6 +5,7 @@ mod certify;
 mod completions;
 mod exit;
 mod guest_tool;
+mod image;
 mod judge;
 mod man;
 mod matrix;
@@ -44,6 +45,7 @@ enum Command {
     Judge(judge::Args),
     Verify(verify::Args),
     Completions(completions::Args),
+    Image(image::Args),
     Man(man::Args),
     Suite(suite::Args),
     GuestTool(guest_tool::Args),
@@ -74,6 +76,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Judge(args) => judge::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Suite(args) => suite::run(args),
         Command::GuestTool(args) => return guest_tool::run(args),

@@ -1,0 +1,296 @@
+//! From packages to a kernel that can be booted: what is needed of them, in one pass each.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use matrix::arch::Arch;
+
+use crate::compression::Compression;
+use crate::kernel_image::{self, KernelImageError};
+use crate::modinfo;
+use crate::modules::{ModuleTable, module_name};
+use crate::package::{self, PackageError, PackagedFile};
+
+/// The longest files that are taken, in bytes. Debian's largest kernel image has 14 MB, its
+/// largest module 30 MB.
+const MAX_IMAGE: u64 = 256 << 20;
+const MAX_MODULE: u64 = 256 << 20;
+const MAX_TEXT: u64 = 16 << 20;
+
+/// Why packages or files make no kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// A package can't be read.
+    #[error("can't unpack {package}")]
+    Package {
+        /// Its file.
+        package: PathBuf,
+        /// Why.
+        source: PackageError,
+    },
+    /// The kernel's file can't be used.
+    #[error("can't use the kernel in {file}")]
+    Image {
+        /// The file it is in.
+        file: PathBuf,
+        /// Why.
+        source: KernelImageError,
+    },
+    /// No package has the kernel.
+    #[error(
+        "the packages of kernel {release} have no kernel image; they are not laid out as Debian's are up to 7.3: give the kernel with `--kernel FILE --modules DIR`"
+    )]
+    NoImage {
+        /// The kernel's release.
+        release: String,
+    },
+    /// It is for another machine.
+    #[error("the kernel {release} is not built for {expected}")]
+    OtherArch {
+        /// The kernel's release.
+        release: String,
+        /// What it should be for.
+        expected: Arch,
+    },
+    /// The disk.
+    #[error("can't write {path}; make room, or choose another folder with `--cache DIR`")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder of modules can't be read.
+    #[error(
+        "can't read the modules in {path}; give the folder `/lib/modules/RELEASE` of the kernel with `--modules DIR`"
+    )]
+    Modules {
+        /// Which folder or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What came out of a kernel's packages.
+#[derive(Debug, Default)]
+pub(crate) struct Unpacked {
+    pub(crate) has_image: bool,
+    pub(crate) has_config: bool,
+    pub(crate) table: ModuleTable,
+}
+
+/// The files of a kernel in its folder.
+pub(crate) const VMLINUX: &str = "vmlinux";
+pub(crate) const CONFIG: &str = "config";
+pub(crate) const MODULES: &str = "modules";
+
+/// Unpacks a kernel's packages into a folder: `vmlinux`, `config`, `modules/kernel/…`.
+pub(crate) fn unpack(
+    packages: &[PathBuf],
+    release: &str,
+    arch: Arch,
+    dir: &Path,
+) -> Result<Unpacked, UnpackError> {
+    let mut unpacked = Unpacked::default();
+    let mut image = None;
+    for path in packages {
+        let failed = |source| UnpackError::Package {
+            package: path.clone(),
+            source,
+        };
+        let file = File::open(path).map_err(|e| failed(PackageError::Read(e)))?;
+        package::walk(file, &mut |file| {
+            match Part::of(file.path, release) {
+                Some(Part::Image) => image = Some((path, bytes(file, MAX_IMAGE)?)),
+                Some(Part::Config) => {
+                    fs::write(dir.join(CONFIG), bytes(file, MAX_TEXT)?)?;
+                    unpacked.has_config = true;
+                }
+                Some(Part::BuiltIn) => {
+                    let list = bytes(file, MAX_TEXT)?;
+                    unpacked.table.add_built_in(&String::from_utf8_lossy(&list));
+                }
+                Some(Part::BuiltInInfo) => {
+                    unpacked.table.add_built_in_aliases(&bytes(file, MAX_TEXT)?);
+                }
+                Some(Part::Module(inner)) => {
+                    let content = bytes(file, MAX_MODULE)?;
+                    let target = dir.join(MODULES).join(&inner);
+                    fs::create_dir_all(target.parent().unwrap_or(dir))?;
+                    fs::write(target, &content)?;
+                    unpacked.table.add(inner, &content)?;
+                }
+                None => {}
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .map_err(failed)?;
+    }
+    if let Some((package, image)) = image {
+        write_image(&image, package, &dir.join(VMLINUX))?;
+        unpacked.has_image = true;
+        let vmlinux = File::open(dir.join(VMLINUX));
+        let mut head = Vec::new();
+        vmlinux
+            .and_then(|file| file.take(64).read_to_end(&mut head))
+            .map_err(|source| UnpackError::Write {
+                path: dir.join(VMLINUX),
+                source,
+            })?;
+        if kernel_image::elf_arch(&head) != Some(arch) {
+            return Err(UnpackError::OtherArch {
+                release: release.to_owned(),
+                expected: arch,
+            });
+        }
+    }
+    if !unpacked.has_image {
+        return Err(UnpackError::NoImage {
+            release: release.to_owned(),
+        });
+    }
+    Ok(unpacked)
+}
+
+/// Writes the ELF image of a kernel's file.
+pub(crate) fn write_image(image: &[u8], from: &Path, to: &Path) -> Result<(), UnpackError> {
+    let write = |source| UnpackError::Write {
+        path: to.to_owned(),
+        source,
+    };
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(to).map_err(write)?);
+    kernel_image::unpack(image, &mut out).map_err(|source| UnpackError::Image {
+        file: from.to_owned(),
+        source,
+    })?;
+    out.flush().map_err(write)
+}
+
+/// Reads the modules below a folder in place.
+pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
+    let mut table = ModuleTable::default();
+    for name in ["modules.builtin", "modules.builtin.modinfo"] {
+        let path = dir.join(name);
+        match fs::read(&path) {
+            Ok(content) if name == "modules.builtin" => {
+                table.add_built_in(&String::from_utf8_lossy(&content));
+            }
+            Ok(content) => table.add_built_in_aliases(&content),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(UnpackError::Modules { path, source }),
+        }
+    }
+    for file in module_files(dir)? {
+        let failed = |source| UnpackError::Modules {
+            path: file.clone(),
+            source,
+        };
+        let content = fs::read(&file).map_err(failed)?;
+        let inner = file.strip_prefix(dir).unwrap_or(&file).to_owned();
+        table.add(inner, &content).map_err(failed)?;
+    }
+    Ok(table)
+}
+
+/// The module files below a folder, in the order of their paths. Links are not followed: `build`
+/// and `source` lead to the kernel's sources.
+pub(crate) fn module_files(dir: &Path) -> Result<Vec<PathBuf>, UnpackError> {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let failed = |source| UnpackError::Modules {
+            path: folder.clone(),
+            source,
+        };
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            let path = entry.path();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() && module_name(&path).is_some() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+impl ModuleTable {
+    /// Takes in one module's file, as it is on disk.
+    fn add(&mut self, path: PathBuf, content: &[u8]) -> io::Result<()> {
+        let Some(name) = module_name(&path) else {
+            return Ok(());
+        };
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let module = match Compression::of_name(&path) {
+            Compression::None => modinfo::read(content, path),
+            packed => {
+                let mut unpacked = Vec::new();
+                packed
+                    .reader(content)?
+                    .take(MAX_MODULE)
+                    .read_to_end(&mut unpacked)?;
+                modinfo::read(&unpacked, path)
+            }
+        };
+        self.modules.insert(name, module.map_err(invalid)?);
+        Ok(())
+    }
+}
+
+/// What a packaged file is to a kernel.
+enum Part {
+    Image,
+    Config,
+    BuiltIn,
+    BuiltInInfo,
+    /// Its path below the modules' folder.
+    Module(PathBuf),
+}
+
+impl Part {
+    /// By the file's path. Debian has the image in `boot` up to 7.1 and beside the modules from
+    /// 7.2 on, and the modules in `lib` up to 6.11 and in `usr/lib` from 6.12 on.
+    fn of(path: &Path, release: &str) -> Option<Self> {
+        let boot = path.strip_prefix("boot").ok().and_then(Path::to_str);
+        if let Some(name) = boot {
+            let stem = name.strip_suffix(release)?;
+            return match stem {
+                "vmlinuz-" | "vmlinux-" => Some(Self::Image),
+                "config-" => Some(Self::Config),
+                _ => None,
+            };
+        }
+        let path = path.strip_prefix("usr").unwrap_or(path);
+        let inner = path.strip_prefix("lib/modules").ok()?;
+        let inner = inner.strip_prefix(release).ok()?;
+        match inner.to_str()? {
+            "vmlinuz" => Some(Self::Image),
+            "config" => Some(Self::Config),
+            "modules.builtin" => Some(Self::BuiltIn),
+            "modules.builtin.modinfo" => Some(Self::BuiltInInfo),
+            _ => module_name(inner).map(|_| Self::Module(inner.to_owned())),
+        }
+    }
+}
+
+/// A packaged file's content, refused above a bound.
+fn bytes(file: PackagedFile<'_>, limit: u64) -> io::Result<Vec<u8>> {
+    if file.size > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "it has {} bytes, more than the {limit} that such a file may have",
+                file.size
+            ),
+        ));
+    }
+    let mut content = Vec::with_capacity(usize::try_from(file.size).unwrap_or_default());
+    file.contents.read_to_end(&mut content)?;
+    Ok(content)
+}
