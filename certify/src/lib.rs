@@ -13,6 +13,7 @@ pub mod guest_tool;
 pub mod journal;
 pub mod judge;
 pub mod provision;
+pub mod render;
 pub mod run;
 pub mod selftest;
 pub mod suite;

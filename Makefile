@@ -1,0 +1,50 @@
+# `make certify` and `make test` are the two commands that matter; both install what they need.
+# Everything can be run again: what is there already is left alone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+
+TARGET ?= $(shell uname -m)-unknown-linux-gnu
+CARGO  ?= cargo
+BIN    := target/$(TARGET)
+OUT    ?= target/certify
+
+.PHONY: certify test build check bench docs install-deps clean
+
+## certify: boot real kernels, run the suites against Keel on each, leave a signed certificate
+certify: build
+	$(BIN)/release/seaworthy certify --matrix quick --engine keel --engine-path $(BIN)/engine/keel --out $(OUT) $(CERTIFY_FLAGS)
+	echo "report: $(OUT)/report/index.html"
+
+## test: every test there is; boots real kernels and runs short cells in them
+test: install-deps
+	packaging/cargo test --workspace --all-targets --target $(TARGET) --locked
+	packaging/cargo test --workspace --doc --target $(TARGET) --locked
+
+## build: both programs, static and optimised
+build: install-deps
+	packaging/cargo build --profile engine --package keel --target $(TARGET) --locked
+	packaging/cargo build --release --package seaworthy --target $(TARGET) --locked
+
+## check: what CI demands beyond the tests
+check: install-deps
+	packaging/cargo fmt --all --check
+	packaging/cargo clippy --workspace --all-targets --target $(TARGET) --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" packaging/cargo doc --workspace --no-deps --document-private-items --target $(TARGET) --locked
+	packaging/cargo-deny check licenses bans sources
+
+## bench: comparisons against a peer, interleaved, as ratios
+bench: build
+	packaging/cargo bench --package benches --target $(TARGET) --locked
+
+## docs: the book, into docs/book/book
+docs:
+	mdbook build docs
+
+## install-deps: system packages and a Rust compiler, where they are missing
+install-deps:
+	packaging/install-deps
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,174 @@
+//! Reports: each format is a pure function from a [`Report`] to text.
+//!
+//! To add a format, write its file and its line in [`FORMATS`].
+
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod summary;
+mod tap;
+
+#[cfg(test)]
+mod sample;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use matrix::cell::CellId;
+use matrix::results::{CellResult, Results};
+
+pub use summary::{Colour, summary};
+
+/// All that a report shows, and nothing that must be looked up elsewhere.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The judged whole.
+    pub results: Results,
+    /// Where it comes from.
+    pub about: About,
+    /// What stands behind each cell.
+    pub evidence: BTreeMap<CellId, Evidence>,
+}
+
+/// Where a run comes from.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The matrix that was planned (`quick`).
+    pub matrix: String,
+    /// When the run began, as RFC 3339 in UTC.
+    pub started: String,
+    /// The version of Seaworthy that ran it.
+    pub harness: String,
+    /// The host, in a line: kernel, processors, memory.
+    pub host: String,
+    /// What executed the guests and why, in a line (`TCG (kvm failed: …)`).
+    pub accelerator: String,
+    /// Points of the matrix that were not planned as cells, and why.
+    pub excluded: Vec<(String, String)>,
+}
+
+/// What stands behind a cell's verdict.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The end of the machine's console, as text.
+    pub console: String,
+    /// How many bytes of the console come before what is shown.
+    pub console_cut: u64,
+    /// Requirements of the system that are not met, as `(id, state, remedy)`.
+    pub gaps: Vec<Gap>,
+}
+
+/// A requirement of the system that a cell does not meet.
+#[derive(Debug, Clone)]
+pub struct Gap {
+    /// The requirement (`kernel.cgroup.hugetlb`).
+    pub id: String,
+    /// `must`, `should` or `may`.
+    pub level: String,
+    /// What to change.
+    pub remedy: String,
+}
+
+/// A report format.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// The file's name in the report folder.
+    pub file: &'static str,
+    /// Renders it.
+    pub render: fn(&Report) -> String,
+}
+
+/// Every format, in the order in which they are written.
+pub const FORMATS: &[Format] = &[
+    Format {
+        name: "html",
+        file: "index.html",
+        render: html::render,
+    },
+    Format {
+        name: "markdown",
+        file: "report.md",
+        render: markdown::render,
+    },
+    Format {
+        name: "junit",
+        file: "junit.xml",
+        render: junit::render,
+    },
+    Format {
+        name: "tap",
+        file: "report.tap",
+        render: tap::render,
+    },
+    Format {
+        name: "json",
+        file: "report.json",
+        render: json::render,
+    },
+];
+
+/// Writes every format into `dir`, which is made if need be.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_all(report: &Report, dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    for format in FORMATS {
+        std::fs::write(dir.join(format.file), (format.render)(report))?;
+    }
+    Ok(())
+}
+
+/// The area that a case belongs to: its id up to the first dot.
+fn area(case_id: &str) -> &str {
+    case_id.split_once('.').map_or(case_id, |(area, _)| area)
+}
+
+/// `1 case`, `2 cases`.
+fn plural(n: usize, one: &str) -> String {
+    if n == 1 {
+        format!("{n} {one}")
+    } else {
+        format!("{n} {one}s")
+    }
+}
+
+/// A duration for people: milliseconds below a second, seconds from there on.
+fn duration(ms: u64) -> String {
+    if ms < 1000 {
+        format!("{ms} ms")
+    } else {
+        format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+    }
+}
+
+/// The one sentence that sums up the run.
+fn headline(results: &Results) -> String {
+    let certified = results
+        .cells
+        .iter()
+        .filter(|cell| cell.verdict.is_certified())
+        .count();
+    format!(
+        "{certified} of {} certified on {}; {} passed, {} failed, {} flaky, {} skipped, {} broken",
+        plural(results.cells.len(), "cell"),
+        plural(results.totals.certified_kernels, "kernel"),
+        plural(results.totals.cases.pass, "case"),
+        results.totals.cases.fail,
+        results.totals.cases.flaky,
+        results.totals.cases.skip,
+        results.totals.cases.broken,
+    )
+}
+
+/// What stands in a cell's place when a machine was never up.
+fn boot(cell: &CellResult) -> String {
+    cell.boot_ms.map_or_else(
+        || "–".to_owned(),
+        |ms| format!("{} ({})", duration(ms), cell.accelerator),
+    )
+}

@@ -1,0 +1,93 @@
+//! What the terminal shows when a run is over.
+
+use std::fmt::Write as _;
+
+use matrix::outcome::Outcome;
+use matrix::verdict::Verdict;
+
+use super::{Report, boot, headline};
+
+/// Whether the text may carry ANSI colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// For a terminal.
+    Yes,
+    /// For anything else.
+    No,
+}
+
+/// A table of the cells with the reasons of those that are not certified, and the headline.
+pub fn summary(report: &Report, colour: Colour) -> String {
+    let results = &report.results;
+    let width = results
+        .cells
+        .iter()
+        .map(|cell| cell.id.as_str().len())
+        .max()
+        .unwrap_or(4);
+    let mut out = String::new();
+    for cell in &results.cells {
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{}  {:<width$}  {:>3} pass {:>2} fail {:>2} flaky {:>2} skip {:>2} broken  {}",
+            paint(cell.verdict, &format!("{:<22}", cell.verdict), colour),
+            cell.id,
+            cell.cases.pass,
+            cell.cases.fail,
+            cell.cases.flaky,
+            cell.cases.skip,
+            cell.cases.broken,
+            boot(cell),
+        );
+        for reason in &cell.reasons {
+            let _ = writeln!(out, "    {}", reason.replace('\n', "\n    "));
+        }
+        for case in &cell.case_results {
+            if matches!(
+                case.outcome,
+                Outcome::Fail | Outcome::Flaky | Outcome::Broken
+            ) {
+                let detail = case.detail.replace('\n', "\n        ");
+                let _ = writeln!(out, "    {} {}: {detail}", case.outcome, case.id);
+            }
+        }
+    }
+    let _ = writeln!(
+        out,
+        "\n{} {}: {}\n{}.",
+        results.engine.name,
+        results.engine.version,
+        paint(results.verdict, results.verdict.name(), colour),
+        headline(results),
+    );
+    for reason in &results.reasons {
+        let _ = writeln!(out, "{reason}");
+    }
+    out
+}
+
+fn paint(verdict: Verdict, text: &str, colour: Colour) -> String {
+    let code = match verdict {
+        Verdict::Certified => 32,
+        Verdict::CertifiedWithWaivers => 33,
+        Verdict::NotCertified => 31,
+        Verdict::Unsupported => 35,
+        Verdict::NotTested => 90,
+    };
+    match colour {
+        Colour::Yes => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        Colour::No => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::{Colour, summary};
+
+    #[test]
+    fn a_report_on_the_terminal() {
+        insta::assert_snapshot!(summary(&sample::report(), Colour::No));
+    }
+}
