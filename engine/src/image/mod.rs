@@ -3,4 +3,6 @@
 pub mod config;
 pub mod digest;
 pub mod limits;
+mod names;
 pub mod reference;
+pub mod store;

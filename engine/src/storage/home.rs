@@ -3,24 +3,20 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::{ChainId, Digest};
-use crate::storage::remove::remove_tree;
+use crate::storage::staging::{Staged, Staging};
 use crate::storage::{DriverName, StorageError, TreeName};
-
-/// Names that are unique in this process; the process id makes them unique on the machine.
-static SERIAL: AtomicU32 = AtomicU32::new(0);
 
 /// The folder of one driver, and the only place that knows how it is laid out.
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
+    staging: Staging,
 }
 
 /// What a layer's folder says about it.
@@ -49,7 +45,8 @@ impl Home {
                     .map_err(StorageError::io("create", &part))?;
             }
         }
-        Ok(Self { path })
+        let staging = Staging::new(path.join("staging"));
+        Ok(Self { path, staging })
     }
 
     /// The driver's folder itself.
@@ -155,35 +152,9 @@ impl Home {
         Ok(record.parent)
     }
 
-    /// A new folder in `staging/`, locked for as long as the value lives; it is removed with all
-    /// that is in it unless it is published.
+    /// A new folder in `staging/`; see [`Staging::stage`].
     pub fn stage(&self, label: &str) -> Result<Staged, StorageError> {
-        let staging = self.path.join("staging");
-        loop {
-            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-            let path = staging.join(format!("{label}-{}-{serial}", std::process::id()));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(StorageError::io("create", path)(error)),
-            }
-            let Ok(folder) = File::open(&path) else {
-                continue; // A clean-up got in between and took it for a leftover.
-            };
-            let lock = Flock::lock(folder, FlockArg::LockExclusive)
-                .map_err(|(_, errno)| StorageError::io("lock", &path)(errno))?;
-            let links = lock
-                .metadata()
-                .map_err(StorageError::io("examine", &path))?
-                .nlink();
-            if links > 0 {
-                return Ok(Staged {
-                    path,
-                    _lock: lock,
-                    published: false,
-                });
-            }
-        }
+        self.staging.stage(label)
     }
 
     /// Makes a staged layer visible: record, then everything to the disk, then the rename.
@@ -191,7 +162,7 @@ impl Home {
     /// When somebody else published the same layer first, theirs stays and ours goes.
     pub fn publish(
         &self,
-        mut staged: Staged,
+        staged: Staged,
         chain: &ChainId,
         parent: Option<&ChainId>,
     ) -> Result<(), StorageError> {
@@ -200,7 +171,7 @@ impl Home {
             chain_id: *chain,
             parent: parent.copied(),
         };
-        let path = staged.path.join("layer.json");
+        let path = staged.path().join("layer.json");
         let write = || -> io::Result<()> {
             let mut file = File::create(&path)?;
             serde_json::to_writer_pretty(&mut file, &record)?;
@@ -210,74 +181,19 @@ impl Home {
             Ok(())
         };
         write().map_err(StorageError::io("write", &path))?;
-        let layers = self.path.join("layers");
-        let target = self.layer(chain);
-        match fs::rename(&staged.path, &target) {
-            Ok(()) => staged.published = true,
-            Err(_) if self.has(chain) => return Ok(()),
-            Err(error) => return Err(StorageError::io("publish", target)(error)),
+        match staged.publish(&self.layer(chain)) {
+            Err(_) if self.has(chain) => Ok(()),
+            result => result,
         }
-        sync_folder(&layers)
     }
 
     /// Takes a tree out of sight at once, and then removes it.
     pub fn discard(&self, path: &Path) -> Result<(), StorageError> {
-        let staged = self.stage("discarded")?;
-        match fs::rename(path, staged.path.join("tree")) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(StorageError::io("remove", path)(error)),
-        }
-        remove_tree(&staged.path).map_err(StorageError::io("remove", &staged.path))
+        self.staging.discard(path)
     }
 
-    /// Removes what killed processes left in `staging/`, and says how many folders that were;
-    /// what is being worked on is locked, and stays.
+    /// Removes leftovers of killed processes; see [`Staging::clean`].
     pub fn clean(&self) -> Result<usize, StorageError> {
-        let staging = self.path.join("staging");
-        let entries = fs::read_dir(&staging).map_err(StorageError::io("list", &staging))?;
-        let mut removed = 0;
-        for entry in entries {
-            let path = entry.map_err(StorageError::io("list", &staging))?.path();
-            let Ok(folder) = File::open(&path) else {
-                continue; // Its owner removed it just now.
-            };
-            if let Ok(_lock) = Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
-                remove_tree(&path).map_err(StorageError::io("remove", &path))?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-}
-
-/// Makes renames in a folder outlive a power failure.
-pub(crate) fn sync_folder(path: &Path) -> Result<(), StorageError> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(StorageError::io("sync", path))
-}
-
-/// A folder in the making. See [`Home::stage`].
-#[derive(Debug)]
-pub struct Staged {
-    path: PathBuf,
-    _lock: Flock<File>,
-    published: bool,
-}
-
-impl Staged {
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        if !self.published {
-            // What cannot be removed now is a leftover, and the next clean-up takes it.
-            drop(remove_tree(&self.path));
-        }
+        self.staging.clean()
     }
 }

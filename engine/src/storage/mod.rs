@@ -26,12 +26,15 @@ mod overlay;
 mod private;
 mod remove;
 mod select;
+mod staging;
 mod vfs;
 
 pub use btrfs::Btrfs;
 pub use driver::{Change, ChangeKind, Driver, DriverName, Fill, Tree, TreeName};
 pub use error::StorageError;
-pub use home::{Home, Staged};
+pub use home::Home;
 pub use overlay::{MAX_LAYERS, Overlay};
 pub use select::Storage;
+pub(crate) use staging::sync_folder;
+pub use staging::{Staged, Staging};
 pub use vfs::Vfs;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::image::digest::ChainId;
 use crate::storage::btrfs::Btrfs;
-use crate::storage::home::sync_folder;
 use crate::storage::overlay::Overlay;
+use crate::storage::sync_folder;
 use crate::storage::vfs::Vfs;
 use crate::storage::{Driver, DriverName, Home, StorageError, Tree};
 
@@ -90,6 +90,12 @@ impl Storage {
     /// Whether the layer is in the store, wholly.
     pub fn has(&self, chain: &ChainId) -> bool {
         self.home.has(chain)
+    }
+
+    /// Removes a layer that no image and no container needs. The caller holds the image store's
+    /// lock exclusively.
+    pub fn remove_layer(&self, chain: &ChainId) -> Result<(), StorageError> {
+        self.driver.remove(Tree::Layer(chain))
     }
 
     /// Removes leftovers, and the layers that `keep` does not want and no other layer stands on.
