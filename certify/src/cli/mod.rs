@@ -10,6 +10,7 @@ mod judge;
 mod man;
 mod matrix;
 mod plan;
+mod report;
 mod suite;
 mod verify;
 
@@ -47,6 +48,7 @@ enum Command {
     Completions(completions::Args),
     Image(image::Args),
     Man(man::Args),
+    Report(report::Args),
     Suite(suite::Args),
     GuestTool(guest_tool::Args),
 }
@@ -78,6 +80,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions(args) => completions::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Suite(args) => suite::run(args),
         Command::GuestTool(args) => return guest_tool::run(args),
     };

@@ -2,6 +2,7 @@
 //!
 //! To add a format, write its file and its line in [`FORMATS`].
 
+mod from_run;
 mod html;
 mod json;
 mod junit;
@@ -19,6 +20,7 @@ use std::path::Path;
 use matrix::cell::CellId;
 use matrix::results::{CellResult, Results};
 
+pub use from_run::write_report;
 pub use summary::{Colour, summary};
 
 /// All that a report shows, and nothing that must be looked up elsewhere.

@@ -16,6 +16,12 @@ pub enum Colour {
     No,
 }
 
+impl From<bool> for Colour {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
 /// A table of the cells with the reasons of those that are not certified, and the headline.
 pub fn summary(report: &Report, colour: Colour) -> String {
     let results = &report.results;
