@@ -3,7 +3,7 @@
 //! In the order in which they are used:
 //! [`version`], [`arch`] and [`axis`] are the axes of the matrix, [`cell`] is one point of it;
 //! [`matrix_file`] says which cells there should be, [`select`] (over [`glob`]s) which are
-//! wanted, and [`plan`] spreads them out; [`clause`]s are what an engine must do; [`outcome`] is what a case came to, [`event`] how a
+//! wanted, and [`plan`] spreads them out; [`modules`] are what their machines load; [`clause`]s are what an engine must do; [`outcome`] is what a case came to, [`event`] how a
 //! journal tells it; [`policy`] (with [`waiver`]s) is what is demanded; [`judge`] makes
 //! [`results`] of it all, with a [`verdict`] for each cell.
 
@@ -15,6 +15,7 @@ pub mod event;
 pub mod glob;
 pub mod judge;
 pub mod matrix_file;
+pub mod modules;
 pub mod outcome;
 pub mod plan;
 pub mod policy;

@@ -6,6 +6,7 @@
 //! it as it happens; [`folder`] reads all of it back.
 
 mod cell;
+pub mod certify;
 pub mod facts;
 pub mod folder;
 mod history;
