@@ -13,6 +13,7 @@ mod debian_version;
 pub mod disk;
 pub mod fetch;
 pub mod index;
+pub mod initramfs;
 pub mod kernel;
 pub mod kernel_image;
 pub mod mirror;

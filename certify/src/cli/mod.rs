@@ -1,6 +1,7 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod agent;
 mod certify;
 mod completions;
 mod exit;
@@ -50,6 +51,8 @@ enum Command {
     Man(man::Args),
     Report(report::Args),
     Suite(suite::Args),
+    #[command(hide = true)]
+    Agent(agent::Args),
     GuestTool(guest_tool::Args),
 }
 
@@ -61,6 +64,9 @@ fn command() -> clap::Command {
 /// Runs the program with `args`, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(code) = agent::run_as_init(args.first().map(OsString::as_os_str)) {
+        return code;
+    }
     // Inside of a container this program answers to its applets' names.
     if let Some(code) = crate::guest_tool::dispatch(args.iter().cloned()) {
         return code;
@@ -82,6 +88,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Man(args) => man::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Suite(args) => suite::run(args),
+        Command::Agent(args) => agent::run(&args),
         Command::GuestTool(args) => return guest_tool::run(args),
     };
     match result {

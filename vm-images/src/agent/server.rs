@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -101,6 +101,17 @@ pub fn serve(reader: OwnedFd, writer: OwnedFd) -> Result<End, ServeError> {
         operation.cancel();
     }
     result
+}
+
+/// Serves the client at the other end of standard input and output: an ssh connection, or the
+/// port that the init process found.
+pub fn serve_stdio() -> Result<End, ServeError> {
+    let copy = |stream: BorrowedFd<'_>| {
+        stream
+            .try_clone_to_owned()
+            .map_err(|error| ServeError::Receive(ReceiveError::Io(error)))
+    };
+    serve(copy(io::stdin().as_fd())?, copy(io::stdout().as_fd())?)
 }
 
 struct Server {

@@ -1,5 +1,11 @@
 //! QEMU: its command line, its life, what its guest's console says.
 
 pub mod accelerator;
+pub mod command;
+pub mod console;
+pub mod machine;
+mod process;
+pub mod qmp;
 
 pub use accelerator::Acceleration;
+pub use machine::{Launch, LaunchError, Machine};

@@ -1,6 +1,7 @@
 //! Machines that can run a cell, behind one trait.
 
 mod host;
+mod micro;
 mod spec;
 
 use std::future::Future;
@@ -15,6 +16,7 @@ use crate::agent::message::Facts;
 use crate::qemu::Acceleration;
 
 pub use host::{Host, HostError};
+pub use micro::{BootError, Micro};
 pub use spec::{Deadlines, Disk, GuestFile, MicroSpec};
 
 /// What a target promises to give.

@@ -1,0 +1,199 @@
+//! QEMU's command line, as a function of what the machine is to be.
+//!
+//! The machine is the one that every x86 kernel since 3.8 knows (`pc`; virtio over PCI with the
+//! legacy interface beside the modern one), with nothing in it that is not used.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+use matrix::arch::Arch;
+use matrix::axis::Accelerator;
+
+use crate::agent::PORT;
+
+/// What a machine is to be. Files are descriptors that QEMU inherits: they have no names, so
+/// nothing of them remains, whatever ends this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Whose instructions it executes.
+    pub arch: Arch,
+    /// What executes them.
+    pub accelerator: Accelerator,
+    /// Its memory, in MiB.
+    pub memory_mib: u32,
+    /// Its processors.
+    pub cpus: u32,
+    /// The kernel: an ELF image with a PVH entry, or a bzImage.
+    pub kernel: PathBuf,
+    /// More words for the kernel's command line.
+    pub kernel_arguments: Vec<String>,
+    /// The initramfs.
+    pub initramfs: RawFd,
+    /// A connected socket, to which its console writes.
+    pub console: RawFd,
+    /// A connected socket, for QMP.
+    pub qmp: RawFd,
+    /// A connected socket, for the guest channel.
+    pub agent: RawFd,
+    /// Scratch disks.
+    pub disks: Vec<RawFd>,
+}
+
+/// An architecture that no machine is known for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("micro targets of the architecture {0} are not supported: amd64 and i386 are")]
+pub struct UnknownMachine(pub Arch);
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The program, searched in `PATH`.
+    pub program: &'static str,
+    /// The Debian package that it comes from.
+    pub package: &'static str,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Machine {
+    /// The command line of this machine.
+    pub fn command_line(&self) -> Result<CommandLine, UnknownMachine> {
+        let program = match self.arch {
+            Arch::Amd64 => "qemu-system-x86_64",
+            Arch::I386 => "qemu-system-i386",
+            Arch::Arm64 | Arch::Armhf | Arch::S390x => return Err(UnknownMachine(self.arch)),
+        };
+        let mut arguments = Arguments::default();
+        arguments.flag("-nodefaults");
+        arguments.flag("-no-user-config");
+        // A guest that panics asks for a reboot (`panic=-1`): QEMU ends instead.
+        arguments.flag("-no-reboot");
+        arguments.pair("-display", "none");
+        // What runs in the guest is not trusted, and QEMU needs none of this.
+        arguments.pair(
+            "-sandbox",
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        );
+        arguments.pair(
+            "-machine",
+            format!("pc,accel={},usb=off,vmport=off", self.accelerator),
+        );
+        // The default model lacks what the newest distributions' programs need (x86-64-v2, v3).
+        arguments.pair("-cpu", "max");
+        arguments.pair("-m", format!("{}M", self.memory_mib));
+        arguments.pair("-smp", self.cpus.to_string());
+        arguments.pair("-kernel", self.kernel.display().to_string());
+        arguments.pair("-initrd", inherited(self.initramfs));
+        arguments.pair("-append", self.kernel_command_line());
+        arguments.socket("qmp", self.qmp);
+        arguments.pair("-mon", "chardev=qmp,mode=control");
+        arguments.socket("console", self.console);
+        arguments.pair("-device", "isa-serial,chardev=console");
+        arguments.socket("agent", self.agent);
+        arguments.pair("-device", "virtio-serial-pci,id=ports,max_ports=2");
+        arguments.pair(
+            "-device",
+            format!("virtserialport,bus=ports.0,nr=1,chardev=agent,name={PORT}"),
+        );
+        for (index, &disk) in self.disks.iter().enumerate() {
+            // What is on it is worth nothing after the machine's end.
+            arguments.pair(
+                "-drive",
+                format!(
+                    "if=none,id=disk{index},file={},format=raw,cache=unsafe,discard=unmap",
+                    inherited(disk)
+                ),
+            );
+            arguments.pair("-device", format!("virtio-blk-pci,drive=disk{index}"));
+        }
+        Ok(CommandLine {
+            program,
+            package: "qemu-system-x86",
+            arguments: arguments.0,
+        })
+    }
+
+    fn kernel_command_line(&self) -> String {
+        let mut words = vec![
+            "console=ttyS0".to_owned(),
+            "panic=-1".to_owned(),
+            // Nobody else feeds a fresh guest's random number generator.
+            "random.trust_cpu=on".to_owned(),
+        ];
+        words.extend(self.kernel_arguments.iter().cloned());
+        words.join(" ")
+    }
+}
+
+/// The path under which a process finds a descriptor that it has inherited.
+fn inherited(fd: RawFd) -> String {
+    format!("/proc/self/fd/{fd}")
+}
+
+#[derive(Default)]
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn flag(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    fn pair(&mut self, name: &str, value: impl Into<String>) {
+        self.0.push(name.to_owned());
+        self.0.push(value.into());
+    }
+
+    fn socket(&mut self, id: &str, fd: RawFd) {
+        self.pair("-chardev", format!("socket,id={id},fd={fd}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            arch: Arch::Amd64,
+            accelerator: Accelerator::Tcg,
+            memory_mib: 512,
+            cpus: 2,
+            kernel: "/cache/vmlinux".into(),
+            kernel_arguments: vec!["swapaccount=1".to_owned()],
+            initramfs: 10,
+            console: 11,
+            qmp: 12,
+            agent: 13,
+            disks: vec![14, 15],
+        }
+    }
+
+    #[test]
+    fn the_command_line_holds_only_what_is_used() {
+        let line = machine().command_line().unwrap();
+        let mut text = line.program.to_owned();
+        for argument in &line.arguments {
+            text.push_str(if argument.starts_with('-') { "\n" } else { " " });
+            text.push_str(argument);
+        }
+        insta::assert_snapshot!(text, @"");
+    }
+
+    #[test]
+    fn a_32_bit_machine_has_its_own_program() {
+        let machine = Machine {
+            arch: Arch::I386,
+            ..machine()
+        };
+        assert_eq!(machine.command_line().unwrap().program, "qemu-system-i386");
+    }
+
+    #[test]
+    fn an_architecture_without_a_machine_is_refused_by_name() {
+        let machine = Machine {
+            arch: Arch::S390x,
+            ..machine()
+        };
+        insta::assert_snapshot!(machine.command_line().unwrap_err(), @"");
+    }
+}
