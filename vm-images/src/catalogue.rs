@@ -264,6 +264,12 @@ impl Catalogue {
         Ok(catalogue)
     }
 
+    #[cfg(test)]
+    pub(crate) fn parsed(text: &str) -> Self {
+        let entries = parse(Path::new("test.toml"), text).unwrap();
+        Self { entries }
+    }
+
     /// Every entry, in the order in which they are shown.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

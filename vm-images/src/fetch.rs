@@ -2,7 +2,7 @@
 //! stopped, and believed only when length and digest are what the index says.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -278,24 +278,26 @@ impl Fetcher {
         let path = cache.partial(&wanted.file.sha256);
         let disk = |action, source| Fault::from(CacheError::new(action, &path, source));
         cache.make_parent(&path)?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|e| disk("open", e))?;
-        let mut partial =
-            Partial::read(&mut file, wanted.file.size).map_err(|e| disk("read", e))?;
-        let kept = partial.length;
-        if partial.length < wanted.file.size {
+        let kept = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        // More than the file may have is another file's.
+        let kept = if kept > wanted.file.size { 0 } else { kept };
+        let partial = if kept == wanted.file.size {
+            // Whole, but for its check: the process ended right before it.
+            let mut file = File::open(&path).map_err(|e| disk("open", e))?;
+            Partial::read(&mut file).map_err(|e| disk("read", e))?
+        } else {
             let tag = path.with_extension("etag");
             let etag = fs::read_to_string(&tag).ok();
             let range = (kept > 0).then_some((kept, etag.as_deref()));
             let answer = self.open(&wanted.what, url, range)?;
-            if !answer.continues && partial.length > 0 {
-                partial = Partial::empty(&mut file).map_err(|e| disk("empty", e))?;
-            }
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(!answer.continues)
+                .open(&path)
+                .map_err(|e| disk("open", e))?;
+            let mut partial = Partial::read(&mut file).map_err(|e| disk("read", e))?;
             match &answer.etag {
                 Some(etag) => cache.write(&tag, etag.as_bytes())?,
                 None => drop(fs::remove_file(&tag)),
@@ -318,7 +320,8 @@ impl Fetcher {
                 }
                 Err(Stop::Broken(error)) => return Err(Fault::Passing(error)),
             }
-        }
+            partial
+        };
         let actual = hexadecimal(partial.hash);
         drop(fs::remove_file(path.with_extension("etag")));
         if actual != wanted.file.sha256 {
@@ -459,24 +462,11 @@ enum Stop {
 }
 
 impl Partial {
-    /// Reads what an earlier attempt left; more than the file may have is another file's.
-    fn read(file: &mut File, limit: u64) -> io::Result<Self> {
-        if file.metadata()?.len() > limit {
-            return Self::empty(file);
-        }
+    /// Reads what an earlier attempt left, to the file's end.
+    fn read(file: &mut File) -> io::Result<Self> {
         let mut hash = Sha256::new();
-        file.seek(SeekFrom::Start(0))?;
         let length = io::copy(file, &mut hash)?;
         Ok(Self { length, hash })
-    }
-
-    fn empty(file: &mut File) -> io::Result<Self> {
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        Ok(Self {
-            length: 0,
-            hash: Sha256::new(),
-        })
     }
 
     /// Appends the body until the file is whole.
@@ -562,3 +552,6 @@ fn trusted_certificates() -> Option<ureq::tls::RootCerts> {
         .collect();
     (!certificates.is_empty()).then(|| ureq::tls::RootCerts::new_with_certs(&certificates))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ mod cpio;
 pub mod deb822;
 mod debian_version;
 pub mod disk;
+#[cfg(test)]
+mod fake_mirror;
 pub mod fetch;
 pub mod index;
 pub mod initramfs;
