@@ -140,7 +140,7 @@ impl Cache {
     }
 
     /// A file's content of at most `limit` bytes; none where there is no such file.
-    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CacheError> {
+    pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CacheError> {
         let failed = |source| CacheError {
             action: "read",
             path: path.to_owned(),

@@ -263,7 +263,7 @@ impl KernelPackages {
                 && PARTS.iter().any(|part| name.starts_with(part))
         };
         select_packages(list, wanted, |paragraph| {
-            packages.extend(package(&paragraph))
+            packages.extend(package(&paragraph));
         })
         .map_err(|source| IndexError::List {
             suite: release.suite.clone(),

@@ -135,7 +135,9 @@ impl Form {
 pub fn unpack(image: &[u8], out: &mut dyn Write) -> Result<u64, KernelImageError> {
     let range = match Form::of(image)? {
         Form::Elf => {
-            out.write_all(image).map_err(KernelImageError::Write)?;
+            for piece in image.chunks(1 << 20) {
+                out.write_all(piece).map_err(KernelImageError::Write)?;
+            }
             return Ok(image.len() as u64);
         }
         Form::BzImage { payload, .. } => payload,
@@ -292,14 +294,16 @@ enum Search {
 impl Write for ConfigFinder {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.state = match std::mem::take(&mut self.state) {
-            Search::Idle => self.before(bytes.to_vec()),
+            Search::Idle => self.before(bytes),
             Search::Before(mut seen) => {
                 seen.extend_from_slice(bytes);
-                self.before(seen)
+                self.before(&seen)
             }
             Search::Inside(mut packed) => {
+                // The end's marker may have begun in what is there.
+                let searched = packed.len().saturating_sub(CONFIG_END.len() - 1);
                 packed.extend_from_slice(bytes);
-                self.inside(packed)
+                self.inside(packed, searched)
             }
             Search::Done => Search::Done,
         };
@@ -312,26 +316,28 @@ impl Write for ConfigFinder {
 }
 
 impl ConfigFinder {
-    fn before(&mut self, seen: Vec<u8>) -> Search {
-        match find(&seen, CONFIG_START) {
+    fn before(&mut self, seen: &[u8]) -> Search {
+        let mut rest = seen;
+        while let Some(at) = find(rest, CONFIG_START) {
+            let after = rest.get(at + CONFIG_START.len()..).unwrap_or_default();
             // `IKCFG_ST` also stands in the code that looks for it; gzip's magic tells them apart.
-            Some(at) => match seen.get(at + CONFIG_START.len()..) {
-                Some(rest) if rest.len() < 2 => {
-                    Search::Before(seen.get(at..).unwrap_or_default().to_vec())
-                }
-                Some(rest @ [0x1f, 0x8b, ..]) => self.inside(rest.to_vec()),
-                rest => self.before(rest.unwrap_or_default().to_vec()),
-            },
-            None => {
-                let keep = seen.len().saturating_sub(CONFIG_START.len() - 1);
-                Search::Before(seen.get(keep..).unwrap_or_default().to_vec())
+            if after.starts_with(&[0x1f, 0x8b]) {
+                return self.inside(after.to_vec(), 0);
             }
+            if after.len() < 2 {
+                return Search::Before(rest.get(at..).unwrap_or_default().to_vec());
+            }
+            rest = after;
         }
+        let keep = rest.len().saturating_sub(CONFIG_START.len() - 1);
+        Search::Before(rest.get(keep..).unwrap_or_default().to_vec())
     }
 
-    fn inside(&mut self, packed: Vec<u8>) -> Search {
-        if let Some(end) = find(&packed, CONFIG_END) {
-            self.found = packed.get(..end).map(<[u8]>::to_vec);
+    /// The end is not in the first `searched` bytes.
+    fn inside(&mut self, packed: Vec<u8>, searched: usize) -> Search {
+        let new = packed.get(searched..).unwrap_or_default();
+        if let Some(end) = find(new, CONFIG_END) {
+            self.found = packed.get(..searched + end).map(<[u8]>::to_vec);
             return Search::Done;
         }
         if packed.len() > MAX_CONFIG {

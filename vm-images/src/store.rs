@@ -1,5 +1,6 @@
 //! The kernels of the catalogue on this machine: what is there, getting more, clearing up.
 
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -167,7 +168,7 @@ impl ImageStore {
         for entry in self.entries(wanted)? {
             let resolved = self.resolve(&entry)?;
             if let Some((dir, description)) = self.best_cached(&entry, resolved.as_ref())? {
-                kernels.extend(self.load(&dir, description, Some(&entry.id))?);
+                kernels.extend(Self::load(&dir, description, Some(&entry.id))?);
             }
         }
         kernels.reverse();
@@ -220,9 +221,7 @@ impl ImageStore {
                 })
             })?;
         }
-        let description = self
-            .describe(&dir)?
-            .ok_or_else(|| StoreError::Damaged(dir.clone()))?;
+        let description = Self::describe(&dir)?.ok_or_else(|| StoreError::Damaged(dir.clone()))?;
         let tree = match modules {
             None => ModuleTree::monolithic(&description.release),
             Some(modules) => {
@@ -230,8 +229,7 @@ impl ImageStore {
                 ModuleTree::new(&description.release, modules.to_owned(), table)
             }
         };
-        let mut kernel = self
-            .with_modules(&dir, description, None, tree)
+        let mut kernel = Self::with_modules(&dir, description, None, tree)
             .ok_or_else(|| StoreError::Damaged(dir.clone()))?;
         if let Origin::Files { modules: given, .. } = &mut kernel.origin {
             *given = modules.map(Path::to_owned);
@@ -249,11 +247,16 @@ impl ImageStore {
                 source,
             })?;
             let modified = metadata.modified().ok();
-            listing += &format!("{} {} {modified:?}\n", file.display(), metadata.len());
+            let _infallible = writeln!(
+                listing,
+                "{} {} {modified:?}",
+                file.display(),
+                metadata.len()
+            );
         }
         let (fingerprint, _) = digest_of(listing.as_bytes()).unwrap_or_default();
         let path = dir.join(format!("modules-{fingerprint}.json"));
-        if let Some(stored) = self.cache.read(&path, MAX_DESCRIPTION)? {
+        if let Some(stored) = Cache::read(&path, MAX_DESCRIPTION)? {
             if let Ok(table) = serde_json::from_slice(&stored) {
                 return Ok(table);
             }
@@ -310,7 +313,7 @@ impl ImageStore {
     /// The stored index of a suite.
     fn index(&self, suite: &str, arch: Arch) -> Result<Option<KernelPackages>, StoreError> {
         let path = self.index_path(suite, arch);
-        let stored = self.cache.read(&path, MAX_DESCRIPTION)?;
+        let stored = Cache::read(&path, MAX_DESCRIPTION)?;
         // One of another version, or damaged, is as good as none: the next fetch writes it anew.
         Ok(stored
             .and_then(|bytes| serde_json::from_slice::<KernelPackages>(&bytes).ok())
@@ -347,7 +350,7 @@ impl ImageStore {
     ) -> Result<Option<(PathBuf, Description)>, StoreError> {
         if let Some(resolved) = resolved {
             let dir = self.kernel_dir(resolved);
-            if let Some(description) = self.describe(&dir)? {
+            if let Some(description) = Self::describe(&dir)? {
                 return Ok(Some((dir, description)));
             }
         }
@@ -365,7 +368,7 @@ impl ImageStore {
             return Ok(all);
         };
         for entry in entries.flatten() {
-            if let Some(description) = self.describe(&entry.path())? {
+            if let Some(description) = Self::describe(&entry.path())? {
                 all.push((entry.path(), description));
             }
         }
@@ -374,8 +377,8 @@ impl ImageStore {
     }
 
     /// A kernel's description; none where the folder holds no kernel of this version's.
-    fn describe(&self, dir: &Path) -> Result<Option<Description>, StoreError> {
-        let stored = self.cache.read(&dir.join(DESCRIPTION), MAX_DESCRIPTION)?;
+    fn describe(dir: &Path) -> Result<Option<Description>, StoreError> {
+        let stored = Cache::read(&dir.join(DESCRIPTION), MAX_DESCRIPTION)?;
         Ok(stored
             .and_then(|bytes| serde_json::from_slice::<Description>(&bytes).ok())
             .filter(|description| description.schema == SCHEMA))
@@ -383,21 +386,19 @@ impl ImageStore {
 
     /// The kernel in a folder with its own modules; none if it is damaged.
     fn load(
-        &self,
         dir: &Path,
         description: Description,
         id: Option<&KernelId>,
     ) -> Result<Option<Kernel>, StoreError> {
-        let table = self.cache.read(&dir.join(TABLE), MAX_DESCRIPTION)?;
+        let table = Cache::read(&dir.join(TABLE), MAX_DESCRIPTION)?;
         let Some(table) = table.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
             return Ok(None);
         };
         let tree = ModuleTree::new(&description.release, dir.join(MODULES), table);
-        Ok(self.with_modules(dir, description, id, tree))
+        Ok(Self::with_modules(dir, description, id, tree))
     }
 
     fn with_modules(
-        &self,
         dir: &Path,
         description: Description,
         id: Option<&KernelId>,

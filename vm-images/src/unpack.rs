@@ -102,22 +102,24 @@ pub(crate) fn unpack(
             source,
         };
         let file = File::open(path).map_err(|e| failed(PackageError::Read(e)))?;
-        package::walk(file, &mut |file| {
+        package::walk(file, &mut |mut file| {
             match Part::of(file.path, release) {
-                Some(Part::Image) => image = Some((path, bytes(file, MAX_IMAGE)?)),
+                Some(Part::Image) => image = Some((path, bytes(&mut file, MAX_IMAGE)?)),
                 Some(Part::Config) => {
-                    fs::write(dir.join(CONFIG), bytes(file, MAX_TEXT)?)?;
+                    fs::write(dir.join(CONFIG), bytes(&mut file, MAX_TEXT)?)?;
                     unpacked.has_config = true;
                 }
                 Some(Part::BuiltIn) => {
-                    let list = bytes(file, MAX_TEXT)?;
+                    let list = bytes(&mut file, MAX_TEXT)?;
                     unpacked.table.add_built_in(&String::from_utf8_lossy(&list));
                 }
                 Some(Part::BuiltInInfo) => {
-                    unpacked.table.add_built_in_aliases(&bytes(file, MAX_TEXT)?);
+                    unpacked
+                        .table
+                        .add_built_in_aliases(&bytes(&mut file, MAX_TEXT)?);
                 }
                 Some(Part::Module(inner)) => {
-                    let content = bytes(file, MAX_MODULE)?;
+                    let content = bytes(&mut file, MAX_MODULE)?;
                     let target = dir.join(MODULES).join(&inner);
                     fs::create_dir_all(target.parent().unwrap_or(dir))?;
                     fs::write(target, &content)?;
@@ -229,7 +231,7 @@ impl ModuleTable {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let module = match Compression::of_name(&path) {
             Compression::None => modinfo::read(content, path),
-            packed => {
+            packed @ (Compression::Gzip | Compression::Xz | Compression::Zstd) => {
                 let mut unpacked = Vec::new();
                 packed
                     .reader(content)?
@@ -280,7 +282,7 @@ impl Part {
 }
 
 /// A packaged file's content, refused above a bound.
-fn bytes(file: PackagedFile<'_>, limit: u64) -> io::Result<Vec<u8>> {
+fn bytes(file: &mut PackagedFile<'_>, limit: u64) -> io::Result<Vec<u8>> {
     if file.size > limit {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,

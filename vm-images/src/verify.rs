@@ -1,7 +1,7 @@
 //! Checks the signature of a distribution's index with `gpgv`, the program that apt itself has
 //! used for it.
 //!
-//! The verdict is read from gpgv's machine-readable status lines (GnuPG's `doc/DETAILS`), not
+//! The verdict is read from gpgv's machine-readable status lines (`GnuPG`'s `doc/DETAILS`), not
 //! from its exit code alone: an index is signed by several keys, and gpgv fails where one of
 //! them is not in the keyring, though another is and is right.
 

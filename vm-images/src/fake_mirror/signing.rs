@@ -1,4 +1,4 @@
-//! Just enough OpenPGP (RFC 4880, RFC 6637's successor draft for EdDSA) to sign an index with a
+//! Just enough `OpenPGP` (RFC 4880, with `EdDSA` as `GnuPG` has it) to sign an index with a
 //! fixed key, so that tests need gpgv, as the product does, and no gpg.
 
 use ed25519_dalek::{Signer, SigningKey};

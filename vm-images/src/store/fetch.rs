@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use matrix::arch::Arch;
 
 use super::{Description, FetchedAs, ImageStore, SCHEMA, TABLE, json};
-use crate::cache::CacheError;
+use crate::cache::{Cache, CacheError};
 use crate::catalogue::{Entry, Wanted};
 use crate::compression::Compression;
 use crate::fetch::{Download, FetchError, Fetcher, Retry};
@@ -131,7 +131,7 @@ impl ImageStore {
         let indexes = session.refresh(&entries)?;
         let mut chosen = Vec::new();
         for (wanted, entries) in &entries {
-            chosen.push(session.choose(wanted, entries, &indexes)?);
+            chosen.push(Session::choose(wanted, entries, &indexes)?);
         }
         let mut kernels: Vec<&(Entry, Resolved)> = Vec::new();
         for pair in &chosen {
@@ -145,7 +145,7 @@ impl ImageStore {
         let missing: Vec<_> = kernels
             .into_iter()
             .filter(|(_, resolved)| {
-                !matches!(self.describe(&self.kernel_dir(resolved)), Ok(Some(_)))
+                !matches!(Self::describe(&self.kernel_dir(resolved)), Ok(Some(_)))
             })
             .collect();
         session.get_packages(missing.iter().map(|(_, resolved)| resolved))?;
@@ -155,8 +155,8 @@ impl ImageStore {
         let mut ready = Vec::new();
         for (entry, resolved) in &chosen {
             let dir = self.kernel_dir(resolved);
-            let kernel = match self.describe(&dir)? {
-                Some(description) => self.load(&dir, description, Some(&entry.id))?,
+            let kernel = match Self::describe(&dir)? {
+                Some(description) => Self::load(&dir, description, Some(&entry.id))?,
                 None => None,
             };
             ready.push(kernel.ok_or(StoreError::Damaged(dir))?);
@@ -232,7 +232,7 @@ impl Session<'_> {
                 let message = self.fetcher.small(&what, &url, MAX_INDEX, self.progress)?;
                 (message, url)
             }
-            None => match cache.read(&kept, MAX_INDEX)? {
+            None => match Cache::read(&kept, MAX_INDEX)? {
                 Some(message) => (message, kept.display().to_string()),
                 None => return Err(FetchError::Offline { what }.into()),
             },
@@ -291,7 +291,6 @@ impl Session<'_> {
 
     /// The kernel that is meant, and the entry that it is of.
     fn choose(
-        &self,
         wanted: &Wanted,
         entries: &[Entry],
         indexes: &Indexes,
@@ -327,11 +326,13 @@ impl Session<'_> {
             .map(|package| (&package.file.sha256, package))
             .collect();
         let downloads: Vec<_> = packages.into_values().map(|p| self.download(p)).collect();
-        self.at_once(&downloads, |wanted| {
+        let fetched = self.at_once(&downloads, |wanted| {
             self.fetcher.file(wanted, &self.store.cache, self.progress)
-        })
-        .into_iter()
-        .try_for_each(|result| Ok(drop(result?)))
+        });
+        for result in fetched {
+            result?;
+        }
+        Ok(())
     }
 
     fn download(&self, package: &IndexedPackage) -> Download {

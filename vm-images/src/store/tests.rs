@@ -88,7 +88,8 @@ fn chain(error: &StoreError, server: &Server) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        text += &format!("\n  because: {error}");
+        text.push_str("\n  because: ");
+        text.push_str(&error.to_string());
         cause = error.source();
     }
     text.replace(&server.url(), "http://mirror")
