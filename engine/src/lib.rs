@@ -3,6 +3,7 @@
 //! The layers, from the bottom:
 //!
 //! - [`sys`]: the only unsafe code, system calls that nix lacks;
+//! - [`runtime`]: a bundle becomes a process: namespaces, mounts, cgroups, filters;
 //! - [`storage`]: layers and the writable trees of containers, by one of several drivers;
 //! - [`image`]: images, their names, and the store that keeps them;
 //! - [`container`]: a container's whole life, its state on disk, its logs;

@@ -1,9 +1,18 @@
 //! A further process in a running container.
 
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxSeccomp, Process as ProcessSpec};
 
-use super::cgroup::CgroupPath;
-use super::{Console, Error, Process, StartTime, Stdio};
+use super::cgroup::{Cgroup, CgroupPath};
+use super::plan::{self, ProcessPlan};
+use super::{Console, Error, Process, StartTime, Stdio, child, explain, parent};
+use crate::sys::clone::{Request, Side, clone, pidfd_open};
+use crate::sys::signals;
 
 /// The container to join: its first process, which must be the same that was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +44,116 @@ pub struct Exec<'a> {
 /// Starts a process in the namespaces and the cgroup of a running container.
 ///
 /// # Errors
-/// As [`launch`](super::launch); [`Error::Gone`] if the target is no longer that process.
+/// As [`launch`](super::launch()); [`Error::Gone`] if the target is no longer that process.
 pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
-    drop(exec);
-    Err(Error::Unsupported {
-        what: "exec".to_owned(),
-        remedy: "wait for the next commit",
-    })
+    let plan = JoinPlan::build(&exec)?;
+    let cgroup = exec.cgroup.map(Cgroup::open).transpose()?;
+    let stdio = exec.stdio.above_streams()?;
+    let (parent, child) = parent::channel()?;
+    let pid = match clone(Request::default()) {
+        Ok(Side::Child) => child::join(&plan, &stdio, &child::Channel::new(child)),
+        Ok(Side::Parent { pid, .. }) => pid,
+        Err(errno) => return Err(explain::clone_failed(errno)),
+    };
+    drop(child);
+    // The joining child ends by itself, when it has forked or failed.
+    let joining = Reaper(Some(pid));
+    if let Some(cgroup) = &cgroup {
+        // Before the fork: the process must be under the container's limits from its first moment.
+        cgroup.attach(pid)?;
+    }
+    parent.go()?;
+    let heard = parent.listen()?;
+    drop(joining);
+    let mut program = Reaper(heard.forked);
+    if let Some(fault) = heard.fault {
+        return Err(explain::process_fault(fault, &plan.process));
+    }
+    let Some(pid) = program.0 else {
+        return Err(Error::Gone { pid: exec.target.pid });
+    };
+    let start = StartTime::of(pid).map_err(|error| {
+        plan::setup("read the start time of the new process".to_owned(), "see that /proc is mounted", error)
+    })?;
+    program.0 = None;
+    let pidfd = pidfd_open(pid).ok();
+    Ok(Process::new(pid, start, pidfd, None, heard.console))
+}
+
+/// What the joining child needs.
+#[derive(Debug)]
+pub(super) struct JoinPlan {
+    /// In the order in which they are joined.
+    pub(super) namespaces: Vec<(CloneFlags, OwnedFd)>,
+    /// The container's root, as its first process sees it.
+    pub(super) root: OwnedFd,
+    pub(super) process: ProcessPlan,
+    pub(super) console: Console,
+    /// The host's procfs.
+    pub(super) proc: OwnedFd,
+}
+
+impl JoinPlan {
+    fn build(exec: &Exec<'_>) -> Result<Self, Error> {
+        let Target { pid, start } = exec.target;
+        let process = ProcessPlan::build(exec.process, exec.seccomp, exec.console)?;
+        let proc = plan::host_proc()?;
+        let gone = || Error::Gone { pid };
+        let folder = openat(
+            &proc,
+            format!("{pid}").as_str(),
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|_| gone())?;
+        let root = openat(&folder, "root", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+        let root = root.map_err(|_| gone())?;
+        let mut namespaces = Vec::new();
+        // The mount namespace last: with it, the paths of all others are gone.
+        for (kind, name) in [
+            (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
+            (CloneFlags::CLONE_NEWIPC, "ipc"),
+            (CloneFlags::CLONE_NEWUTS, "uts"),
+            (CloneFlags::CLONE_NEWNET, "net"),
+            (CloneFlags::CLONE_NEWPID, "pid"),
+            (CloneFlags::CLONE_NEWNS, "mnt"),
+        ] {
+            let path = format!("ns/{name}");
+            match openat(&folder, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+                Ok(file) if is_other(&file, &path) => namespaces.push((kind, file)),
+                Ok(_) => {}
+                // This kernel has no such namespace.
+                Err(Errno::ENOENT) if kind == CloneFlags::CLONE_NEWCGROUP => {}
+                Err(_) => return Err(gone()),
+            }
+        }
+        // Looked at last: all the descriptors above then belong to the recorded process.
+        if StartTime::of(pid).ok() != Some(start) {
+            return Err(gone());
+        }
+        Ok(Self { namespaces, root, process, console: exec.console, proc })
+    }
+}
+
+/// Whether a namespace is another than our own, which need not be joined.
+fn is_other(file: &OwnedFd, path: &str) -> bool {
+    let own = nix::sys::stat::stat(format!("/proc/self/{path}").as_str());
+    match (own, nix::sys::stat::fstat(file)) {
+        (Ok(own), Ok(theirs)) => (own.st_dev, own.st_ino) != (theirs.st_dev, theirs.st_ino),
+        _ => true,
+    }
+}
+
+/// Kills and reaps a child that nobody will take over.
+struct Reaper(Option<u32>);
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let pid = i32::try_from(pid).unwrap_or_default();
+            // Ended already or not, it is ours to reap.
+            let _sent = signals::send(pid, nix::libc::SIGKILL);
+            let _reaped = signals::reap(pid);
+        }
+    }
 }

@@ -1,12 +1,16 @@
 //! What to start, and starting it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::Spec;
+use nix::errno::Errno;
+use oci_spec::runtime::{LinuxResources, Spec};
 
-use super::cgroup::CgroupPath;
-use super::{Error, Process};
+use super::cgroup::{Cgroup, CgroupPath, Hierarchies};
+use super::plan::{self, Plan};
+use super::{Error, Process, StartTime, child, explain, parent};
+use crate::sys::clone::{Parent, Request, Side, clone};
+use crate::sys::signals;
 
 /// Everything that [`launch`] needs to make a container's first process.
 #[derive(Debug)]
@@ -78,9 +82,144 @@ pub enum Console {
 /// Nothing is left behind: the child is dead and reaped and the cgroup, if this call made it, is
 /// removed. [`Error::exit_code`] tells 125, 126 and 127 apart.
 pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
-    drop(launch);
-    Err(Error::Unsupported {
-        what: "launching".to_owned(),
-        remedy: "wait for the next commit",
-    })
+    let hierarchies = Hierarchies::detect();
+    let plan = Plan::build(&launch, &hierarchies)?;
+    let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let place = Place { hierarchies: &hierarchies, path: launch.cgroup, resources };
+    place.refuse_limits_without_group()?;
+    let stdio = launch.stdio.above_streams()?;
+    let (parent, child) = parent::channel()?;
+
+    // With the unified hierarchy the child is born in its group; with the others the group is made
+    // while the child is already mounting.
+    let early = match hierarchies {
+        Hierarchies::Unified(_) => place.create()?,
+        Hierarchies::Legacy(_) | Hierarchies::Absent => None,
+    };
+    let mut undo = Undo { child: None, cgroup: early };
+    let namespaces = plan.namespaces.cloned.bits().unsigned_abs();
+    let (pid, pidfd, born_inside) = match start(u64::from(namespaces), undo.cgroup.as_ref())? {
+        Started::Child => child::run(&plan, &stdio, &child::Channel::new(child)),
+        Started::Parent { pid, pidfd, born_inside } => (pid, pidfd, born_inside),
+    };
+    undo.child = Some(pid);
+    // Only the child may hold its end, or the channel would never close.
+    drop(child);
+    if undo.cgroup.is_none() {
+        undo.cgroup = place.create()?;
+    }
+    if let Some(cgroup) = undo.cgroup.as_ref().filter(|_| !born_inside) {
+        cgroup.attach(pid)?;
+    }
+    parent.go()?;
+    let start = StartTime::of(pid).map_err(|error| {
+        plan::setup("read the start time of the new process".to_owned(), "see that /proc is mounted", error)
+    })?;
+    let heard = parent.listen()?;
+    if let Some(fault) = heard.fault {
+        return Err(explain::launch_fault(fault, &plan));
+    }
+    undo.child = None;
+    Ok(Process::new(pid, start, pidfd, undo.cgroup.take(), heard.console))
+}
+
+impl Stdio {
+    /// Moves descriptors that are themselves 0, 1 or 2 out of the way, so that making one of them
+    /// a stream never overwrites another.
+    pub(super) fn above_streams(self) -> Result<Self, Error> {
+        let lift = |fd: OwnedFd| {
+            if fd.as_raw_fd() > nix::libc::STDERR_FILENO {
+                return Ok(fd);
+            }
+            // Duplicates are never below 3: `F_DUPFD_CLOEXEC` with 3 as its least.
+            fd.try_clone().map_err(|error| {
+                plan::setup("duplicate a standard stream".to_owned(), "raise RLIMIT_NOFILE", error)
+            })
+        };
+        match self {
+            Self::Inherit => Ok(Self::Inherit),
+            Self::Fds { stdin, stdout, stderr } => {
+                Ok(Self::Fds { stdin: lift(stdin)?, stdout: lift(stdout)?, stderr: lift(stderr)? })
+            }
+        }
+    }
+}
+
+/// Where the container's cgroup will be, and with what.
+struct Place<'a> {
+    hierarchies: &'a Hierarchies,
+    path: Option<&'a CgroupPath>,
+    resources: Option<&'a LinuxResources>,
+}
+
+impl Place<'_> {
+    fn create(&self) -> Result<Option<Cgroup>, Error> {
+        let create = |path| Cgroup::create_in(self.hierarchies, path, self.resources);
+        Ok(self.path.map(create).transpose()?)
+    }
+
+    /// Limits without a group to hold them would be ignored. Device rules are looked over: without
+    /// a group the capabilities alone decide, and every spec has some.
+    fn refuse_limits_without_group(&self) -> Result<(), Error> {
+        let limits = self.resources.is_some_and(|resources| {
+            let mut rest = resources.clone();
+            rest.set_devices(None);
+            rest != LinuxResources::default() && rest != empty_resources()
+        });
+        if limits && self.path.is_none() {
+            return Err(plan::invalid("linux.resources", "needs a cgroup, and the container is to have none"));
+        }
+        Ok(())
+    }
+}
+
+/// Resources that ask for nothing.
+fn empty_resources() -> LinuxResources {
+    let mut none = LinuxResources::default();
+    none.set_devices(None);
+    none
+}
+
+enum Started {
+    Child,
+    Parent { pid: u32, pidfd: Option<OwnedFd>, born_inside: bool },
+}
+
+/// Clones, into the group if the kernel can.
+fn start(namespaces: u64, cgroup: Option<&Cgroup>) -> Result<Started, Error> {
+    let birthplace = cgroup.and_then(Cgroup::birthplace);
+    let request = |cgroup| Request { namespaces, cgroup, parent: Parent::Caller };
+    let (side, born_inside) = match &birthplace {
+        Some(folder) => match clone(request(Some(folder.as_fd()))) {
+            Err(Errno::ENOSYS) => (clone(request(None)), false),
+            side => (side, true),
+        },
+        None => (clone(request(None)), false),
+    };
+    match side {
+        Ok(Side::Child) => Ok(Started::Child),
+        Ok(Side::Parent { pid, pidfd }) => Ok(Started::Parent { pid, pidfd, born_inside }),
+        Err(errno) => Err(explain::clone_failed(errno)),
+    }
+}
+
+/// What to take back when a launch fails half-way.
+struct Undo {
+    child: Option<u32>,
+    cgroup: Option<Cgroup>,
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(pid) = self.child {
+            let pid = i32::try_from(pid).unwrap_or_default();
+            // It may have ended by itself; it is ours to reap either way.
+            let _sent = signals::send(pid, nix::libc::SIGKILL);
+            let _reaped = signals::reap(pid);
+        }
+        if let Some(cgroup) = &self.cgroup {
+            // The launch's own error is what the caller needs to hear.
+            let _removed = cgroup.remove();
+        }
+    }
 }

@@ -7,9 +7,15 @@
 //! [`cgroup`], [`seccomp`] and [`requirement`] stand alone too.
 
 pub mod cgroup;
+pub mod capabilities;
+mod child;
 mod error;
 mod exec;
+mod explain;
 mod launch;
+mod mountinfo;
+mod parent;
+mod plan;
 mod process;
 pub mod requirement;
 pub mod seccomp;

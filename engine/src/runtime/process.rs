@@ -1,11 +1,14 @@
 //! A started process: waiting for it and signalling it.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::Signal;
 
 use super::cgroup::Cgroup;
+use crate::sys::{clone, signals};
 
 /// When a process started: clock ticks since boot, field 22 of `/proc/PID/stat`. Together with the
 /// process id it names a process for good, as process ids are used again.
@@ -40,6 +43,13 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    fn from_raw(status: i32) -> Self {
+        if libc::WIFSIGNALED(status) {
+            return Self::Signalled(libc::WTERMSIG(status));
+        }
+        Self::Exited(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))
+    }
+
     /// The code to show: its own, or 128 + signal.
     pub fn code(self) -> u8 {
         match self {
@@ -61,6 +71,16 @@ pub struct Process {
 }
 
 impl Process {
+    pub(super) fn new(
+        pid: u32,
+        start: StartTime,
+        pidfd: Option<OwnedFd>,
+        cgroup: Option<Cgroup>,
+        console: Option<OwnedFd>,
+    ) -> Self {
+        Self { pid, start, pidfd, cgroup, console }
+    }
+
     /// Process id in the caller's pid namespace.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -91,7 +111,16 @@ impl Process {
     /// # Errors
     /// `ECHILD` when it was reaped before.
     pub fn wait(&self) -> io::Result<ExitStatus> {
-        Err(io::Error::from_raw_os_error(nix::libc::ECHILD))
+        Ok(ExitStatus::from_raw(signals::reap(self.raw_pid())?.status))
+    }
+
+    /// Reaps it if it has ended.
+    ///
+    /// # Errors
+    /// `ECHILD` when it was reaped before.
+    pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        let ended = signals::reap_now(self.raw_pid())?;
+        Ok(ended.map(|ended| ExitStatus::from_raw(ended.status)))
     }
 
     /// Sends a signal to this very process.
@@ -99,8 +128,20 @@ impl Process {
     /// # Errors
     /// `ESRCH` when it was reaped before.
     pub fn kill(&self, signal: Signal) -> io::Result<()> {
-        let _ = signal;
-        Err(io::Error::from_raw_os_error(nix::libc::ESRCH))
+        let signal = signal as i32;
+        let sent = match &self.pidfd {
+            Some(pidfd) => clone::pidfd_send_signal(pidfd.as_fd(), signal),
+            None => Err(Errno::ENOSYS),
+        };
+        match sent {
+            // As long as we have not reaped it, its id is not used again.
+            Err(Errno::ENOSYS | Errno::EPERM) => Ok(signals::send(self.raw_pid(), signal)?),
+            other => Ok(other?),
+        }
+    }
+
+    fn raw_pid(&self) -> i32 {
+        i32::try_from(self.pid).unwrap_or(i32::MAX)
     }
 }
 

@@ -1,13 +1,15 @@
-//! System call filters: Docker's default profile as data, and its translation to BPF.
+//! System call filters: Docker's default profile as data, and the translation of any profile of
+//! the runtime specification to BPF.
 
-use oci_spec::runtime::{Capabilities, LinuxSeccomp};
+mod bpf;
+mod compile;
+mod numbers;
+mod profile;
 
-/// Docker's default profile for a process with these capabilities: everything that is not on its
-/// list gives `EPERM`, calls newer than the list give `ENOSYS`.
-pub fn default_profile(capabilities: &Capabilities) -> LinuxSeccomp {
-    let _ = capabilities;
-    LinuxSeccomp::default()
-}
+pub use compile::{Filter, compile};
+pub use profile::default_profile;
+
+pub use crate::sys::program::Instruction;
 
 /// Why a profile could not be translated.
 #[derive(Debug, thiserror::Error)]
@@ -19,10 +21,16 @@ pub enum Error {
         /// The action or flag.
         what: String,
     },
+    /// An argument that no system call has.
+    #[error("a seccomp rule for {name} looks at argument {index}; there are six, counted from 0")]
+    Argument {
+        /// The system call.
+        name: String,
+        /// Which argument.
+        index: usize,
+    },
     /// More rules than a filter can hold.
-    #[error(
-        "the seccomp profile needs {instructions} instructions, the kernel takes 4096; shorten it"
-    )]
+    #[error("the seccomp profile needs {instructions} instructions, the kernel takes 4096; shorten it")]
     TooLong {
         /// How many it came to.
         instructions: usize,

@@ -1,0 +1,96 @@
+//! The parent's end of the channel to a child that sets itself up.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
+};
+
+use super::child::{Fault, Message};
+use super::{Error, plan};
+
+/// The parent's end.
+#[derive(Debug)]
+pub(super) struct ParentEnd {
+    socket: OwnedFd,
+}
+
+/// All that a child said until it executed its program or ended.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) fault: Option<Fault>,
+    pub(super) console: Option<OwnedFd>,
+    /// The process that executes the program, when it is not the child itself.
+    pub(super) forked: Option<u32>,
+}
+
+fn failed(errno: Errno) -> Error {
+    plan::setup("talk to the new process".to_owned(), "see whether something kills it", errno)
+}
+
+/// Both ends; close-on-exec, so that the execve closes the child's.
+pub(super) fn channel() -> Result<(ParentEnd, OwnedFd), Error> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    // Packets: a message arrives whole or not at all.
+    let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+        .map_err(|errno| plan::setup("make a socket pair".to_owned(), "build the kernel with CONFIG_UNIX", errno))?;
+    Ok((ParentEnd { socket: parent }, child))
+}
+
+impl ParentEnd {
+    /// Tells the child that it is in its cgroup.
+    pub(super) fn go(&self) -> Result<(), Error> {
+        // MSG_NOSIGNAL: a child that failed early has closed its end, and says why.
+        let sent = nix::sys::socket::send(self.socket.as_raw_fd(), &[1], MsgFlags::MSG_NOSIGNAL);
+        match sent {
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// Listens until the child's end is closed.
+    pub(super) fn listen(&self) -> Result<Heard, Error> {
+        let mut heard = Heard::default();
+        loop {
+            match self.receive() {
+                Ok(None) => return Ok(heard),
+                Ok(Some((message, console))) => {
+                    match message {
+                        Message::Fault(fault) => heard.fault = Some(fault),
+                        Message::Console => heard.console = console,
+                        Message::Forked(pid) => heard.forked = Some(pid),
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                // A child that dies with our unread word in its socket resets the connection.
+                Err(Errno::ECONNRESET) => return Ok(heard),
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+    }
+
+    fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>, Errno> {
+        let mut packet = [0; 8];
+        let mut control = nix::cmsg_space!([i32; 1]);
+        let mut buffers = [IoSliceMut::new(&mut packet)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = recvmsg::<()>(self.socket.as_raw_fd(), &mut buffers, Some(&mut control), flags)?;
+        let length = received.bytes;
+        let mut file = None;
+        for message in received.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = message {
+                file = fds.first().copied();
+            }
+        }
+        let file = file.map(crate::sys::fds::received);
+        if length == 0 {
+            return Ok(None);
+        }
+        match packet.get(..length).and_then(Message::decode) {
+            Some(message) => Ok(Some((message, file))),
+            None => Err(Errno::EBADMSG),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The mount calls that take descriptors (Linux 5.2, attributes 5.12).
+#![expect(unsafe_code, reason = "open_tree, move_mount, mount_setattr")]
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::newer::{self, Newer};
+
+/// How much of a tree of mounts an operation takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// The one mount.
+    Single,
+    /// All mounts below too.
+    Recursive,
+}
+
+/// Attributes to set and to clear: `MOUNT_ATTR_*` bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Attributes {
+    /// Bits to set.
+    pub(crate) set: u64,
+    /// Bits to clear.
+    pub(crate) clear: u64,
+}
+
+/// `MOUNT_ATTR_RDONLY`
+pub(crate) const ATTR_RDONLY: u64 = 0x01;
+/// `MOUNT_ATTR_NOSUID`
+pub(crate) const ATTR_NOSUID: u64 = 0x02;
+/// `MOUNT_ATTR_NODEV`
+pub(crate) const ATTR_NODEV: u64 = 0x04;
+/// `MOUNT_ATTR_NOEXEC`
+pub(crate) const ATTR_NOEXEC: u64 = 0x08;
+/// `MOUNT_ATTR__ATIME`: the mask of the access time modes; must be cleared to set one.
+pub(crate) const ATTR_ATIME: u64 = 0x70;
+/// `MOUNT_ATTR_RELATIME`: the mode that is no bit.
+pub(crate) const ATTR_RELATIME: u64 = 0x00;
+/// `MOUNT_ATTR_NOATIME`
+pub(crate) const ATTR_NOATIME: u64 = 0x10;
+/// `MOUNT_ATTR_STRICTATIME`
+pub(crate) const ATTR_STRICTATIME: u64 = 0x20;
+/// `MOUNT_ATTR_NODIRATIME`
+pub(crate) const ATTR_NODIRATIME: u64 = 0x80;
+/// `MOUNT_ATTR_NOSYMFOLLOW` (5.14)
+pub(crate) const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
+
+const AT_EMPTY_PATH: usize = 0x1000;
+const AT_RECURSIVE: usize = 0x8000;
+const OPEN_TREE_CLONE: usize = 1;
+const OPEN_TREE_CLOEXEC: usize = libc::O_CLOEXEC as usize;
+const MOVE_MOUNT_F_EMPTY_PATH: usize = 0x04;
+const MOVE_MOUNT_T_EMPTY_PATH: usize = 0x40;
+
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+const fn recursion(depth: Depth) -> usize {
+    match depth {
+        Depth::Single => 0,
+        Depth::Recursive => AT_RECURSIVE,
+    }
+}
+
+fn number(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+    usize::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF)
+}
+
+/// A detached copy of the mount (tree) at `path`: what a bind mount would attach.
+pub(crate) fn clone_path(path: &CStr, depth: Depth) -> Result<OwnedFd, Errno> {
+    open_tree(libc::AT_FDCWD as usize, path, OPEN_TREE_CLONE | recursion(depth))
+}
+
+/// A detached copy of the mount (tree) at an open file.
+pub(crate) fn clone_fd(file: BorrowedFd<'_>, depth: Depth) -> Result<OwnedFd, Errno> {
+    open_tree(number(file)?, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | recursion(depth))
+}
+
+fn open_tree(at: usize, path: &CStr, flags: usize) -> Result<OwnedFd, Errno> {
+    let args = [at, path.as_ptr() as usize, flags | OPEN_TREE_CLOEXEC, 0, 0];
+    // SAFETY: `path` is terminated and lives over the call.
+    let fd = unsafe { newer::call(Newer::OpenTree, args) }?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches a detached mount onto an open file or folder.
+pub(crate) fn attach(mount: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> Result<(), Errno> {
+    let args = [
+        number(mount)?,
+        c"".as_ptr() as usize,
+        number(onto)?,
+        c"".as_ptr() as usize,
+        MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH,
+    ];
+    // SAFETY: both paths are static empty strings.
+    unsafe { newer::call(Newer::MoveMount, args) }.map(drop)
+}
+
+/// Changes attributes and propagation (`MS_SHARED` …, 0 for none) of a mount.
+pub(crate) fn set_attributes(
+    mount: BorrowedFd<'_>,
+    attributes: Attributes,
+    propagation: u64,
+    depth: Depth,
+) -> Result<(), Errno> {
+    let attr = MountAttr {
+        set: attributes.set,
+        clear: attributes.clear,
+        propagation,
+        userns_fd: 0,
+    };
+    let args = [
+        number(mount)?,
+        c"".as_ptr() as usize,
+        AT_EMPTY_PATH | recursion(depth),
+        &raw const attr as usize,
+        size_of::<MountAttr>(),
+    ];
+    // SAFETY: the path is a static empty string; `attr` has the size given and lives over the call.
+    unsafe { newer::call(Newer::MountSetattr, args) }.map(drop)
+}
