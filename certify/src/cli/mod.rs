@@ -43,6 +43,7 @@ struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Certify(certify::Args),
     Plan(plan::Args),
     Judge(judge::Args),
     Verify(verify::Args),
@@ -80,6 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let result: Result<Answer, Failure> = match cli.command {
+        Command::Certify(args) => certify::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Verify(args) => verify::run(&args),

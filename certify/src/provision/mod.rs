@@ -5,6 +5,8 @@
 
 mod breakage;
 mod host;
+pub mod kernels;
+mod micro;
 
 use std::future::Future;
 use std::path::Path;
@@ -16,6 +18,8 @@ use vm_images::target::Target;
 
 pub use breakage::Breakage;
 pub use host::HostProvisioner;
+pub use kernels::Kernels;
+pub use micro::MicroProvisioner;
 
 /// A machine that a cell can run on. Dropping it ends it.
 pub struct Machine {

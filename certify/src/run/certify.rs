@@ -14,6 +14,7 @@ use super::start::{Resume, StartError, begin};
 use crate::certificate::key::SigningKey;
 use crate::certificate::{self, WriteError};
 use crate::judge::{self, JudgeError};
+use crate::render;
 
 /// What is to be certified, and how.
 #[derive(Debug)]
@@ -58,6 +59,15 @@ pub enum CertifyError {
     /// The run can't be judged.
     #[error("the run can't be judged")]
     Judge(#[from] JudgeError),
+    /// The report can't be written.
+    #[error("the report can't be written into {}", path.display())]
+    Report {
+        /// The run folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The certificate can't be made.
     #[error("the certificate can't be made")]
     Certificate(#[from] WriteError),
@@ -84,6 +94,10 @@ pub async fn certify(
     let ended = schedule.run(&begun.journal, stop).await?;
     let mut folder = RunFolder::open(&order.folder)?;
     judge::judge(&mut folder)?;
+    render::write_report(&folder).map_err(|source| CertifyError::Report {
+        path: folder.path.clone(),
+        source,
+    })?;
     let certificate = match ended {
         Ended::Interrupted => None,
         Ended::Whole => Some(certificate::write(&folder, &order.key)?),

@@ -5,6 +5,8 @@ mod list;
 mod progress;
 mod prune;
 
+pub(crate) use fetch::{SourceArgs, fetch};
+
 use std::path::PathBuf;
 
 use vm_images::cache::Cache;

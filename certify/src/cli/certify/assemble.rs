@@ -1,0 +1,223 @@
+//! From options to a run: plan, engine, kernels, and what makes the machines.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use matrix::axis::{CgroupMode, TargetKind};
+use matrix::modules::ModuleList;
+use matrix::plan::{Plan, System};
+use matrix::policy::Policy;
+use vm_images::catalogue::Wanted;
+use vm_images::kernel::Kernel;
+use vm_images::qemu::Acceleration;
+use vm_images::store::ImageStore;
+
+use super::super::image::fetch;
+use super::{Args, Failure, InputContext};
+use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
+use crate::provision::kernels::{CUSTOM, Get};
+use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner};
+use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
+use crate::run::host::available_memory_mib;
+use crate::run::schedule::Fleet;
+use crate::suite;
+
+/// A run that can begin.
+pub(super) struct Assembled {
+    pub(super) facts: RunFacts,
+    pub(super) fleet: Fleet,
+}
+
+pub(super) fn assemble(args: &Args, policy: Policy) -> Result<Assembled, Failure> {
+    let store = args.store.open()?;
+    let own = own_kernel(args, &store)?;
+    let mut plan = args.matrix.plan(own.as_ref().map(as_system))?;
+    refuse_what_cannot_be_run(args, &plan)?;
+    let seaworthy = match &args.seaworthy_path {
+        Some(path) => std::path::absolute(path)?,
+        None => std::env::current_exe()?,
+    };
+    let engine = Engine::find(args)?;
+    let host = HostFacts::of_this_machine()?;
+    let mut fleet = Fleet::new();
+    let mut accelerator = "no virtual machine".to_owned();
+    let mut kernels = Vec::new();
+    let mut machine = None;
+    if uses(&plan, TargetKind::Micro) {
+        let had = kernels_for(args, &store, &mut plan, own)?;
+        kernels = had.facts();
+        machine = Some(args.size.machine());
+        let acceleration = Acceleration::tcg();
+        accelerator = acceleration.to_string();
+        let micro = MicroProvisioner {
+            kernels: had,
+            modules: ModuleList::built_in()?,
+            seaworthy: seaworthy.clone(),
+            engine: engine.program.clone(),
+            acceleration,
+            size: args.size.machine(),
+            jobs: args.size.jobs(host.cpus, available_memory_mib()),
+        };
+        fleet.insert(TargetKind::Micro, Arc::new(micro) as Arc<dyn Provisioner>);
+    }
+    if uses(&plan, TargetKind::Host) {
+        let root = args.engine_root.clone().unwrap_or_else(std::env::temp_dir);
+        let host = HostProvisioner {
+            seaworthy,
+            engine: Some(engine.program.clone()),
+            root: std::path::absolute(root)?,
+        };
+        fleet.insert(TargetKind::Host, Arc::new(host));
+    }
+    let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;
+    let facts = RunFacts {
+        schema: RUN_SCHEMA.to_owned(),
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        started: now.to_string(),
+        judged_on: now.to_zoned(jiff::tz::TimeZone::UTC).date(),
+        plan,
+        policy,
+        engine: engine.identity,
+        cases: suite::catalogue()
+            .iter()
+            .map(|case| case.id.to_owned())
+            .collect(),
+        host,
+        accelerator,
+        machine,
+        kernels,
+    };
+    Ok(Assembled { facts, fleet })
+}
+
+/// Which engine is tested, and where its program is.
+struct Engine {
+    program: PathBuf,
+    identity: matrix::results::EngineIdentity,
+}
+
+impl Engine {
+    fn find(args: &Args) -> Result<Self, Failure> {
+        // Only asked for its version, but an adapter always keeps its engine's state apart.
+        let root = tempfile::tempdir()?;
+        let setup = Setup {
+            program: args.engine_path.clone(),
+            storage_driver: None,
+            root: root.path().to_owned(),
+        };
+        let engine = adapter::open(args.engine, setup).map_err(|error| match error {
+            error @ AdapterError::NotFound { .. } => Failure::Harness(error.into()),
+            error => Failure::Input(error.into()),
+        })?;
+        let program = engine.program().to_owned();
+        let identity = Cli::new(engine, None).identity()?;
+        Ok(Self { program, identity })
+    }
+}
+
+fn uses(plan: &Plan, kind: TargetKind) -> bool {
+    plan.cells.iter().any(|cell| cell.target == kind)
+}
+
+fn refuse_what_cannot_be_run(args: &Args, plan: &Plan) -> Result<(), Failure> {
+    let refuse = |text: String| Err(Failure::Input(anyhow::anyhow!(text)));
+    if plan.cells.is_empty() {
+        return refuse(format!(
+            "no cell of matrix `{}` is left to run: `seaworthy plan` with the same options says why",
+            plan.matrix
+        ));
+    }
+    let known: Vec<&str> = suite::catalogue().iter().map(suite::Case::area).collect();
+    for cell in &plan.cells {
+        if let Some(unknown) = cell
+            .suites
+            .iter()
+            .find(|suite| !known.contains(&suite.as_str()))
+        {
+            return refuse(format!(
+                "matrix `{}` asks for suite `{unknown}`, which there is not: `seaworthy suite list` shows them all",
+                plan.matrix
+            ));
+        }
+        match cell.target {
+            TargetKind::Host => {}
+            TargetKind::Micro if args.engine == EngineKind::Keel => {}
+            TargetKind::Micro => {
+                return refuse(format!(
+                    "{} can't be put into a micro target, which has no distribution: use `--matrix here`",
+                    args.engine
+                ));
+            }
+            TargetKind::Image | TargetKind::Ssh => {
+                return refuse(format!(
+                    "cell `{}` needs a target of kind `{}`, which this version can't make: leave it out with `--skip target={}`",
+                    cell.id, cell.target, cell.target
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn own_kernel(args: &Args, store: &ImageStore) -> Result<Option<Kernel>, Failure> {
+    let Some(kernel) = &args.matrix.kernel else {
+        return Ok(None);
+    };
+    let modules = args.matrix.modules.as_deref();
+    store.own(kernel, modules).map(Some).or_bad_input()
+}
+
+/// The user's own kernel as a system that a plan can be made for.
+fn as_system(kernel: &Kernel) -> System {
+    System {
+        distro: CUSTOM.to_owned(),
+        release: String::new(),
+        kernel: kernel.release.clone(),
+        arch: kernel.arch,
+        cgroup: CgroupMode::V2,
+    }
+}
+
+/// The kernels of the plan: from the mirror, or what an earlier run of the same name used.
+fn kernels_for(
+    args: &Args,
+    store: &ImageStore,
+    plan: &mut Plan,
+    own: Option<Kernel>,
+) -> Result<Kernels, Failure> {
+    let mut source = None;
+    let resumes = args.resume && has_run(&args.out);
+    let mut get = |wanted: &[Wanted]| {
+        // A mirror that has moved on must not keep a run from being resumed.
+        if resumes {
+            let cached: Option<Vec<Kernel>> = wanted
+                .iter()
+                .map(|wanted| store.kernel(wanted).ok().flatten())
+                .collect();
+            if let Some(kernels) = cached {
+                return Ok(kernels);
+            }
+        }
+        let told = |failure| match failure {
+            Failure::Input(error) | Failure::Harness(error) => error.into(),
+        };
+        // A kernel of the user's own, or a cached one, needs neither mirror nor keyring.
+        let source = match source.take() {
+            Some(known) => source.insert(known),
+            None => source.insert(args.source.source().map_err(told)?),
+        };
+        fetch(store, wanted, source).map_err(told)
+    };
+    let kernels = Kernels::for_plan(plan, own, &mut get as &mut Get<'_>).or_bad_input()?;
+    match kernels.all_failed() {
+        None => Ok(kernels),
+        Some(breakage) => Err(Failure::Harness(anyhow::anyhow!(
+            "no kernel could be had: {}",
+            breakage.detail
+        ))),
+    }
+}
+
+fn has_run(folder: &Path) -> bool {
+    folder.join(crate::run::folder::name::RUN).exists()
+}

@@ -1,0 +1,75 @@
+//! How large machines are, and how many run at a time.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use crate::run::facts::MachineSize;
+
+/// What a guest takes besides its memory: QEMU itself and its translated code.
+const OVERHEAD_MIB: u64 = 160;
+
+/// Size and number of machines.
+#[derive(Debug, clap::Args)]
+pub(super) struct SizeArgs {
+    /// How many virtual machines run at a time [default: by processors and free memory]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// The memory of each virtual machine, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 768, value_parser = clap::value_parser!(u32).range(128..))]
+    memory: u32,
+    /// The processors of each virtual machine
+    #[arg(long, value_name = "N", default_value = "1")]
+    cpus: NonZeroU32,
+}
+
+impl SizeArgs {
+    /// The size of each machine.
+    pub(super) fn machine(&self) -> MachineSize {
+        MachineSize {
+            memory_mib: self.memory,
+            cpus: self.cpus.get(),
+        }
+    }
+
+    /// How many run at a time on a host with so many processors and so much free memory (0:
+    /// unknown).
+    pub(super) fn jobs(&self, host_cpus: usize, free_mib: u64) -> usize {
+        if let Some(jobs) = self.jobs {
+            return jobs.get();
+        }
+        let by_memory = match free_mib {
+            0 => 1,
+            free => free / (u64::from(self.memory) + OVERHEAD_MIB),
+        };
+        let by_cpus = host_cpus / usize::try_from(self.cpus.get()).unwrap_or(usize::MAX);
+        by_cpus
+            .min(usize::try_from(by_memory).unwrap_or(usize::MAX))
+            .max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(jobs: Option<usize>, memory: u32, cpus: u32) -> SizeArgs {
+        SizeArgs {
+            jobs: jobs.and_then(NonZeroUsize::new),
+            memory,
+            cpus: NonZeroU32::new(cpus).unwrap(),
+        }
+    }
+
+    #[test]
+    fn jobs_fit_into_processors_and_memory() {
+        assert_eq!(size(None, 512, 1).jobs(8, 100_000), 8);
+        assert_eq!(size(None, 512, 2).jobs(8, 100_000), 4);
+        assert_eq!(size(None, 512, 1).jobs(8, 2048), 3);
+        assert_eq!(size(None, 512, 4).jobs(2, 300), 1, "one always runs");
+        assert_eq!(
+            size(None, 512, 1).jobs(8, 0),
+            1,
+            "unknown memory is no invitation"
+        );
+        assert_eq!(size(Some(5), 512, 1).jobs(1, 0), 5, "the user knows best");
+    }
+}
