@@ -216,6 +216,11 @@ impl Store {
         &self.storage
     }
 
+    /// Where unfinished work of the image side lies.
+    pub(super) fn staging(&self) -> &Staging {
+        &self.staging
+    }
+
     /// Keeps all images and layers from being removed.
     pub fn share(&self) -> Result<Hold, StoreError> {
         self.lock(FlockArg::LockShared)
@@ -457,6 +462,16 @@ impl Store {
     /// that were.
     pub fn prune(&self) -> Result<usize, StoreError> {
         let _hold = self.lock(FlockArg::LockExclusive)?;
+        self.prune_alone()
+    }
+
+    /// [`prune`](Self::prune), unless somebody uses the store at this moment.
+    pub(super) fn prune_if_idle(&self) -> Result<usize, StoreError> {
+        let _hold = self.lock(FlockArg::LockExclusiveNonblock)?;
+        self.prune_alone()
+    }
+
+    fn prune_alone(&self) -> Result<usize, StoreError> {
         let needed = self.needed_layers()?;
         let left = self.staging.clean()?;
         let layers = self

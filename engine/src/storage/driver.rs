@@ -7,13 +7,24 @@ use std::path::{Path, PathBuf};
 use crate::image::digest::ChainId;
 use crate::storage::StorageError;
 
-/// Writes a layer's own files into the merged view of the layers below.
+/// Writes a layer's own files into the merged view of the layers below, and says which layer that
+/// was: for an imported tar this is known only at its end.
 ///
 /// The descriptor is the root folder of that view, opened for reading; the function may be called
 /// on another thread. Its error aborts the layer: nothing of it becomes visible.
 pub type Fill<'a> = &'a mut (
-            dyn FnMut(BorrowedFd<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send
+            dyn FnMut(BorrowedFd<'_>) -> Result<Filled, Box<dyn std::error::Error + Send + Sync>>
+                + Send
         );
+
+/// Which layer was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filled {
+    /// Its identity.
+    pub chain: ChainId,
+    /// Bytes of the files that it brings, for the record.
+    pub bytes: u64,
+}
 
 /// One of the trees that a driver keeps.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +46,7 @@ pub enum Tree<'a> {
 ///    driver keeps it. So two drivers that were filled alike show alike: names, types, contents,
 ///    modes, owners, times, extended attributes, hard links, holes.
 /// 3. **Isolated.** What one container writes shows in no other container and in no layer.
-/// 4. **Idempotent.** Committing a layer that exists does nothing and does not call `fill`;
-///    removing what does not exist, and unmounting what is not mounted, succeed.
+/// 4. **Idempotent.** Committing a layer that exists leaves the one that is there; removing what does not exist, and unmounting what is not mounted, succeed.
 /// 5. **Truthful.** `changes` lists what differs from the container's layers and nothing else
 ///    (but may list files that were opened for writing and not changed, and folders that hold
 ///    a change), sorted by path, parents first.
@@ -47,15 +57,14 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// The name by which users choose it.
     fn name(&self) -> DriverName;
 
-    /// Makes the layer `chain` on top of `parent`, or on nothing, and lets `fill` write it.
+    /// Makes a layer on top of `parent`, or on nothing, and lets `fill` write it.
     ///
     /// On return the layer is on the disk, whatever happens to the machine.
     fn commit_layer(
         &self,
-        chain: &ChainId,
         parent: Option<&ChainId>,
         fill: Fill<'_>,
-    ) -> Result<(), StorageError>;
+    ) -> Result<ChainId, StorageError>;
 
     /// Makes a writable tree for a container on top of the layer `top`, or an empty one.
     fn create(&self, container: &TreeName, top: Option<&ChainId>) -> Result<(), StorageError>;

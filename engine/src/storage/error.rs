@@ -63,14 +63,8 @@ pub enum StorageError {
         limit: usize,
     },
     /// Whoever filled the layer gave up.
-    #[error("layer {chain} was not stored")]
-    Fill {
-        /// The layer.
-        chain: ChainId,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error("the layer was not stored")]
+    Fill(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StorageError {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::{ChainId, Digest};
 use crate::storage::staging::{Staged, Staging};
-use crate::storage::{DriverName, StorageError, TreeName};
+use crate::storage::{DriverName, Filled, StorageError, TreeName};
 
 /// The folder of one driver, and the only place that knows how it is laid out.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ struct LayerRecord {
     schema: String,
     chain_id: ChainId,
     parent: Option<ChainId>,
+    bytes: u64,
 }
 
 const LAYER_SCHEMA: &str = "keel.layer/1";
@@ -143,13 +144,21 @@ impl Home {
         }
     }
 
-    /// The layer below, as the layer's record has it.
-    pub fn parent_of(&self, chain: &ChainId) -> Result<Option<ChainId>, StorageError> {
+    /// Bytes of the files that the layer brought; `None` if the layer is not in the store.
+    pub fn layer_bytes(&self, chain: &ChainId) -> Result<Option<u64>, StorageError> {
         let path = self.layer(chain).join("layer.json");
-        let text = fs::read(&path).map_err(StorageError::io("read", &path))?;
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StorageError::io("read", path)(error)),
+        };
         let record: LayerRecord = serde_json::from_slice(&text)
             .map_err(|error| StorageError::io("read", &path)(io::Error::from(error)))?;
-        Ok(record.parent)
+        if record.schema != LAYER_SCHEMA || record.chain_id != *chain {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "it belongs to something else");
+            return Err(StorageError::io("use", path)(error));
+        }
+        Ok(Some(record.bytes))
     }
 
     /// A new folder in `staging/`; see [`Staging::stage`].
@@ -163,13 +172,14 @@ impl Home {
     pub fn publish(
         &self,
         staged: Staged,
-        chain: &ChainId,
+        filled: Filled,
         parent: Option<&ChainId>,
     ) -> Result<(), StorageError> {
         let record = LayerRecord {
             schema: LAYER_SCHEMA.to_owned(),
-            chain_id: *chain,
+            chain_id: filled.chain,
             parent: parent.copied(),
+            bytes: filled.bytes,
         };
         let path = staged.path().join("layer.json");
         let write = || -> io::Result<()> {
@@ -181,8 +191,8 @@ impl Home {
             Ok(())
         };
         write().map_err(StorageError::io("write", &path))?;
-        match staged.publish(&self.layer(chain)) {
-            Err(_) if self.has(chain) => Ok(()),
+        match staged.publish(&self.layer(&filled.chain)) {
+            Err(_) if self.has(&filled.chain) => Ok(()),
             result => result,
         }
     }

@@ -30,10 +30,11 @@ mod staging;
 mod vfs;
 
 pub use btrfs::Btrfs;
-pub use driver::{Change, ChangeKind, Driver, DriverName, Fill, Tree, TreeName};
+pub use driver::{Change, ChangeKind, Driver, DriverName, Fill, Filled, Tree, TreeName};
 pub use error::StorageError;
 pub use home::Home;
 pub use overlay::{MAX_LAYERS, Overlay};
+pub(crate) use remove::{entries, remove_entry};
 pub use select::Storage;
 pub(crate) use staging::sync_folder;
 pub use staging::{Staged, Staging};

@@ -87,25 +87,16 @@ impl Driver for Overlay {
 
     fn commit_layer(
         &self,
-        chain: &ChainId,
         parent: Option<&ChainId>,
         fill: Fill<'_>,
-    ) -> Result<(), StorageError> {
-        if self.home.has(chain) {
-            return Ok(());
-        }
-        let staged = self.home.stage(&chain.digest().short())?;
+    ) -> Result<ChainId, StorageError> {
+        let staged = self.home.stage("layer")?;
         let upper = staged.path().join("fs");
         make_folder(&upper, 0o755)?;
-        self.write_stack(staged.path(), chain, parent)?;
-        let filled = |source| StorageError::Fill {
-            chain: *chain,
-            source,
-        };
-        match parent {
+        let filled = match parent {
             None => {
                 let root = open_folder(&upper)?;
-                fill(root.as_fd()).map_err(filled)?;
+                fill(root.as_fd()).map_err(StorageError::Fill)?
             }
             Some(parent) => {
                 let below = self.stack(&self.home.existing(parent)?)?;
@@ -116,18 +107,21 @@ impl Driver for Overlay {
                 make_folder(&work, 0o700)?;
                 make_folder(&merged, 0o700)?;
                 // Nobody else sees this mount, and it goes with the thread, however that ends.
-                in_private_mounts(|| {
+                let filled = in_private_mounts(|| {
                     mount_overlay(&below, &upper, &work, &merged)?;
                     let root = open_folder(&merged)?;
-                    fill(root.as_fd()).map_err(filled)
+                    fill(root.as_fd()).map_err(StorageError::Fill)
                 })?;
                 for folder in [&work, &merged] {
                     super::remove::remove_tree(folder)
                         .map_err(StorageError::io("remove", folder))?;
                 }
+                filled
             }
-        }
-        self.home.publish(staged, chain, parent)
+        };
+        self.write_stack(staged.path(), &filled.chain, parent)?;
+        self.home.publish(staged, filled, parent)?;
+        Ok(filled.chain)
     }
 
     fn create(&self, container: &TreeName, top: Option<&ChainId>) -> Result<(), StorageError> {

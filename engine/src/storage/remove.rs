@@ -1,9 +1,10 @@
 //! Removes whole trees: inside only, however deep, subvolumes included.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::dir::{Dir, Type};
@@ -30,17 +31,31 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
         top: top.as_fd(),
         moved: 0,
     };
-    loop {
-        let before = removal.moved;
-        removal.empty(top.as_fd(), 0)?;
-        if removal.moved == before {
-            break;
-        }
-    }
+    removal.empty_wholly()?;
     match fs::remove_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Removes the entry `name` of `folder`, whatever it is. What is gone already is fine.
+pub(crate) fn remove_entry(folder: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
+    let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
+    match unlinkat(folder, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
+        // EISDIR: it is a folder, says Linux; EPERM, says POSIX.
+        Err(Errno::EISDIR | Errno::EPERM) => {}
+        result => return gone(result),
+    }
+    let top = match openat(folder, name.as_c_str(), FOLDER, Mode::empty()) {
+        Ok(top) => top,
+        result => return gone(result.map(drop)),
+    };
+    let mut removal = Removal {
+        top: top.as_fd(),
+        moved: 0,
+    };
+    removal.empty_wholly()?;
+    gone(unlinkat(folder, name.as_c_str(), UnlinkatFlags::RemoveDir))
 }
 
 const FOLDER: OFlag = OFlag::O_RDONLY
@@ -55,6 +70,17 @@ struct Removal<'a> {
 }
 
 impl Removal<'_> {
+    /// Empties the top, again as long as something was moved up to it.
+    fn empty_wholly(&mut self) -> Result<(), Errno> {
+        loop {
+            let before = self.moved;
+            self.empty(self.top, 0)?;
+            if self.moved == before {
+                return Ok(());
+            }
+        }
+    }
+
     fn empty(&mut self, folder: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {
         // All names first: a folder that shrinks while it is read may hide some.
         for (name, kind) in entries(folder)? {

@@ -87,9 +87,9 @@ impl Storage {
         &*self.driver
     }
 
-    /// Whether the layer is in the store, wholly.
-    pub fn has(&self, chain: &ChainId) -> bool {
-        self.home.has(chain)
+    /// Bytes of the files that the layer brought; `None` if the layer is not in the store.
+    pub fn layer_bytes(&self, chain: &ChainId) -> Result<Option<u64>, StorageError> {
+        self.home.layer_bytes(chain)
     }
 
     /// Removes a layer that no image and no container needs. The caller holds the image store's

@@ -42,22 +42,16 @@ impl Driver for Vfs {
 
     fn commit_layer(
         &self,
-        chain: &ChainId,
         parent: Option<&ChainId>,
         fill: Fill<'_>,
-    ) -> Result<(), StorageError> {
-        if self.home.has(chain) {
-            return Ok(());
-        }
-        let staged = self.home.stage(&chain.digest().short())?;
+    ) -> Result<ChainId, StorageError> {
+        let staged = self.home.stage("layer")?;
         let path = staged.path().join("fs");
         self.start(&path, parent)?;
         let root = File::open(&path).map_err(StorageError::io("open", &path))?;
-        fill(root.as_fd()).map_err(|source| StorageError::Fill {
-            chain: *chain,
-            source,
-        })?;
-        self.home.publish(staged, chain, parent)
+        let filled = fill(root.as_fd()).map_err(StorageError::Fill)?;
+        self.home.publish(staged, filled, parent)?;
+        Ok(filled.chain)
     }
 
     fn create(&self, container: &TreeName, top: Option<&ChainId>) -> Result<(), StorageError> {

@@ -1,0 +1,498 @@
+//! Writes a tar's entries below a root folder, and never anywhere else.
+//!
+//! Every place is reached from the root's descriptor by [`in_root`], every name is then used
+//! relative to an open folder and not followed. So neither `..`, nor absolute paths, nor links
+//! that an earlier entry or a lower layer brought, lead out (CVE-2014-6407, CVE-2014-9356,
+//! CVE-2018-15664).
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT};
+use nix::sys::stat::{
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, mkdirat, mknodat, utimensat,
+};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
+
+use crate::image::layer::path::EntryPath;
+use crate::image::layer::reader::{Entry, Kind, TarError, TarReader, read_error, shown};
+use crate::storage::{entries, remove_entry};
+use crate::sys::{in_root, xattr};
+
+/// What stopped an unpacking.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The tar is at fault.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// A system call failed.
+    #[error("cannot {action} `{path}`")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The path in the image.
+        path: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A whiteout that names nothing, or nothing that may be removed.
+    #[error("whiteout `{0}` names no file of its folder")]
+    Whiteout(String),
+    /// A hard link to nothing.
+    #[error("`{path}` is a hard link to `{target}`, which is not in the image")]
+    HardLink {
+        /// The link.
+        path: String,
+        /// What it is to be another name of.
+        target: String,
+    },
+    /// The root as something else than a folder.
+    #[error("the image's root would be something else than a folder")]
+    Root,
+    /// An attribute that would change what a stack of layers shows.
+    #[error("`{path}` has the attribute `{name}`, which only the storage driver may set")]
+    Attribute {
+        /// The entry.
+        path: String,
+        /// The attribute.
+        name: String,
+    },
+}
+
+/// What a layer brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Device nodes that were left out: a container gets its own in `/dev`.
+    pub devices: u64,
+}
+
+/// Whether there are layers below, in which whiteouts can remove something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::image) enum Lower {
+    Absent,
+    Present,
+}
+
+const FOLDER: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC);
+
+/// Writes all entries of `tar` below `root`, which shows the layers below.
+pub(super) fn apply<R: Read>(
+    tar: &mut TarReader<R>,
+    root: BorrowedFd<'_>,
+    lower: Lower,
+) -> Result<Applied, ApplyError> {
+    let mut unpacking = Unpacking {
+        root,
+        lower,
+        parent: None,
+        made: HashSet::new(),
+        folders: BTreeMap::new(),
+        applied: Applied::default(),
+        buffer: vec![0; 256 << 10],
+    };
+    while let Some(entry) = tar.next_entry()? {
+        unpacking.entry(&entry, tar)?;
+    }
+    unpacking.finish()
+}
+
+struct Unpacking<'a> {
+    root: BorrowedFd<'a>,
+    lower: Lower,
+    /// The folder that was written to last: most entries lie beside the one before.
+    parent: Option<(EntryPath, OwnedFd)>,
+    /// What this layer brought, which its own whiteouts spare. Kept if there are layers below.
+    made: HashSet<EntryPath>,
+    /// Times of folders, which are set when nothing is written into them any more.
+    folders: BTreeMap<EntryPath, (i64, i64)>,
+    applied: Applied,
+    buffer: Vec<u8>,
+}
+
+impl Unpacking<'_> {
+    fn entry<R: Read>(&mut self, entry: &Entry, tar: &mut TarReader<R>) -> Result<(), ApplyError> {
+        let Some((folder, name)) = entry.path.split() else {
+            if entry.kind != Kind::Folder {
+                return Err(ApplyError::Root);
+            }
+            self.folders.insert(entry.path.clone(), entry.mtime);
+            return self.attributes(entry, self.root, OsStr::new("."));
+        };
+        // Names that only aufs uses, for itself (`.wh..wh.plnk` and others), but for the one
+        // that means "opaque".
+        let aufs = |name: &[u8]| name.starts_with(b".wh..wh.");
+        if name.as_bytes() != b".wh..wh..opq" && entry.path.names().any(aufs) {
+            return Ok(());
+        }
+        if folder.names().any(|name| name.starts_with(b".wh.")) {
+            return Err(ApplyError::Whiteout(entry.shown()));
+        }
+        if let Some(hidden) = name.as_bytes().strip_prefix(b".wh.") {
+            return self.whiteout(entry, &folder, hidden);
+        }
+        self.open_parent(&folder)?;
+        let Some((_, parent)) = self.parent.take_if(|(path, _)| *path == folder) else {
+            return Err(ApplyError::Root); // `open_parent` has just put it there.
+        };
+        let result = self.make(entry, parent.as_fd(), name, tar);
+        self.parent = Some((folder, parent));
+        if self.lower == Lower::Present {
+            self.made.insert(entry.path.clone());
+        }
+        result
+    }
+
+    fn make<R: Read>(
+        &mut self,
+        entry: &Entry,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        tar: &mut TarReader<R>,
+    ) -> Result<(), ApplyError> {
+        match &entry.kind {
+            Kind::Folder => {
+                match mkdirat(parent, name, Mode::S_IRWXU) {
+                    Ok(()) => {}
+                    Err(Errno::EEXIST) => {
+                        let stat = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+                            .map_err(failed("examine", entry))?;
+                        if stat.st_mode & S_IFMT != S_IFDIR {
+                            remove_entry(parent, name).map_err(failed("replace", entry))?;
+                            mkdirat(parent, name, Mode::S_IRWXU)
+                                .map_err(failed("create the folder", entry))?;
+                        }
+                    }
+                    Err(errno) => return Err(failed("create the folder", entry)(errno)),
+                }
+                self.folders.insert(entry.path.clone(), entry.mtime);
+                self.attributes(entry, parent, name)
+            }
+            Kind::File => self.file(entry, parent, name, tar),
+            Kind::Hard(target) => self.hard_link(entry, target, parent, name),
+            Kind::Symbolic(target) => {
+                let target = OsStr::from_bytes(target);
+                replacing(parent, name, || symlinkat(target, parent, name))
+                    .map_err(failed("create the link", entry))?;
+                self.attributes(entry, parent, name)?;
+                set_times(parent, name, entry.mtime).map_err(failed("set the times of", entry))
+            }
+            Kind::Fifo => {
+                let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+                replacing(parent, name, || {
+                    mknodat(parent, name, SFlag::S_IFIFO, mode, 0)
+                })
+                .map_err(failed("create the FIFO", entry))?;
+                self.attributes(entry, parent, name)?;
+                set_times(parent, name, entry.mtime).map_err(failed("set the times of", entry))
+            }
+            Kind::Device => {
+                self.applied.devices += 1;
+                remove_entry(parent, name).map_err(failed("replace", entry))
+            }
+        }
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        entry: &Entry,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        tar: &mut TarReader<R>,
+    ) -> Result<(), ApplyError> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let file = replacing(parent, name, || {
+            openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        })
+        .map_err(failed("create", entry))?;
+        let mut file = File::from(file);
+        while tar.left() > 0 {
+            let length = tar.read(&mut self.buffer).map_err(read_error)?;
+            let data = self.buffer.get(..length).unwrap_or_default();
+            file.write_all(data).map_err(failed("write", entry))?;
+            self.applied.bytes += length as u64;
+        }
+        self.attributes(entry, parent, name)?;
+        nix::sys::stat::futimens(&file, &TimeSpec::UTIME_NOW, &spec(entry.mtime))
+            .map_err(failed("set the times of", entry))
+    }
+
+    fn hard_link(
+        &self,
+        entry: &Entry,
+        target: &EntryPath,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> Result<(), ApplyError> {
+        let missing = || ApplyError::HardLink {
+            path: entry.shown(),
+            target: target.to_string(),
+        };
+        let (folder, target_name) = target.split().ok_or_else(missing)?;
+        let folder = match in_root::open(self.root, folder.as_path(), FOLDER, Mode::empty()) {
+            Ok(folder) => folder,
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Err(missing()),
+            Err(errno) => return Err(failed("open the target of", entry)(errno)),
+        };
+        // Without AT_SYMLINK_FOLLOW a link itself gets the new name, wherever it leads.
+        let link = || linkat(&folder, target_name, parent, name, AtFlags::empty());
+        match link() {
+            Err(Errno::EEXIST) => {
+                let examine = |folder: BorrowedFd<'_>, name: &OsStr| {
+                    fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+                        .map(|stat| (stat.st_dev, stat.st_ino))
+                };
+                let old = examine(parent, name).map_err(failed("examine", entry))?;
+                match examine(folder.as_fd(), target_name) {
+                    Ok(same) if same == old => return Ok(()), // They are one file already.
+                    Ok(_) => {}
+                    Err(Errno::ENOENT) => return Err(missing()),
+                    Err(errno) => return Err(failed("examine the target of", entry)(errno)),
+                }
+                remove_entry(parent, name).map_err(failed("replace", entry))?;
+                link()
+            }
+            result => result,
+        }
+        .map_err(|errno| match errno {
+            // EPERM: the target is a folder.
+            Errno::ENOENT | Errno::EPERM => missing(),
+            errno => failed("link", entry)(errno),
+        })
+    }
+
+    /// Owner, mode and extended attributes, in the order in which one does not undo the other.
+    fn attributes(
+        &self,
+        entry: &Entry,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> Result<(), ApplyError> {
+        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        fchownat(
+            parent,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::AT_SYMLINK_NOFOLLOW,
+        )
+        .map_err(failed("set the owner of", entry))?;
+        if !matches!(entry.kind, Kind::Symbolic(_)) {
+            // What is named here was just made, and is no link.
+            let mode = Mode::from_bits_truncate(entry.mode);
+            fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)
+                .map_err(failed("set the mode of", entry))?;
+        }
+        for (attribute, value) in &entry.xattrs {
+            let result = match fate(attribute) {
+                Fate::Keep => xattr::set_at(parent, name, attribute, value),
+                Fate::LeaveOut => Ok(()),
+                Fate::Refuse => {
+                    return Err(ApplyError::Attribute {
+                        path: entry.shown(),
+                        name: shown(attribute.to_bytes()),
+                    });
+                }
+            };
+            match result {
+                // Many file systems have no user attributes, or not on links; none is needed to run.
+                Err(Errno::EOPNOTSUPP | Errno::EPERM)
+                    if attribute.to_bytes().starts_with(b"user.") => {}
+                result => result.map_err(failed("set an attribute of", entry))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens `folder` as the parent of what comes next; what is missing on the way is made.
+    fn open_parent(&mut self, folder: &EntryPath) -> Result<(), ApplyError> {
+        if matches!(&self.parent, Some((path, _)) if path == folder) {
+            return Ok(());
+        }
+        let open = match in_root::open(self.root, folder.as_path(), FOLDER, Mode::empty()) {
+            Ok(open) => open,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => self.make_folders(folder)?,
+            Err(errno) => return Err(failed_at("open", folder)(errno)),
+        };
+        self.parent = Some((folder.clone(), open));
+        Ok(())
+    }
+
+    /// Folders that no entry told of: root's, mode 0755. A file on the way gives way to one.
+    fn make_folders(&mut self, folder: &EntryPath) -> Result<OwnedFd, ApplyError> {
+        let mut path = EntryPath::parse(b"").map_err(|_| ApplyError::Root)?;
+        let open =
+            |path: &EntryPath| in_root::open(self.root, path.as_path(), FOLDER, Mode::empty());
+        let mut here = open(&path).map_err(failed_at("open", &path))?;
+        for name in folder.names() {
+            path = path.join(name);
+            here = match open(&path) {
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {
+                    let name = OsStr::from_bytes(name);
+                    let stat = fstatat(&here, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+                    // A link that leads nowhere stays: the layer's maker meant it.
+                    if stat.is_ok_and(|stat| stat.st_mode & S_IFMT != S_IFLNK) {
+                        remove_entry(here.as_fd(), name).map_err(failed_at("replace", &path))?;
+                    }
+                    let mode = Mode::from_bits_truncate(0o755);
+                    mkdirat(&here, name, mode).map_err(failed_at("create the folder", &path))?;
+                    fchmodat(&here, name, mode, FchmodatFlags::FollowSymlink)
+                        .map_err(failed_at("set the mode of", &path))?;
+                    if self.lower == Lower::Present {
+                        self.made.insert(path.clone());
+                    }
+                    open(&path)
+                }
+                result => result,
+            }
+            .map_err(failed_at("open", &path))?;
+        }
+        Ok(here)
+    }
+
+    /// Removes what lower layers have under a name, or in a folder (`.wh..wh..opq`). What this
+    /// layer itself brought stays, before or after (image-spec, "Whiteouts").
+    fn whiteout(
+        &mut self,
+        entry: &Entry,
+        folder: &EntryPath,
+        hidden: &[u8],
+    ) -> Result<(), ApplyError> {
+        if matches!(hidden, b"" | b"." | b"..") {
+            return Err(ApplyError::Whiteout(entry.shown()));
+        }
+        if self.lower == Lower::Absent {
+            return Ok(());
+        }
+        self.parent = None; // It may be what is removed.
+        let open = match in_root::open(self.root, folder.as_path(), FOLDER, Mode::empty()) {
+            Ok(open) => open,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(errno) => return Err(failed("open the folder of", entry)(errno)),
+        };
+        if hidden == b".wh..opq" {
+            self.hide_all(open.as_fd(), folder)
+        } else {
+            self.hide(
+                open.as_fd(),
+                OsStr::from_bytes(hidden),
+                &folder.join(hidden),
+            )
+        }
+        .map_err(failed("remove what is hidden by", entry))
+    }
+
+    fn hide_all(&self, folder: BorrowedFd<'_>, path: &EntryPath) -> Result<(), Errno> {
+        for (name, _) in entries(folder)? {
+            let inner = path.join(name.to_bytes());
+            self.hide(folder, OsStr::from_bytes(name.to_bytes()), &inner)?;
+        }
+        Ok(())
+    }
+
+    fn hide(&self, folder: BorrowedFd<'_>, name: &OsStr, path: &EntryPath) -> Result<(), Errno> {
+        if !self.made.contains(path) {
+            return remove_entry(folder, name);
+        }
+        // If it is a folder, what lower layers have in it goes.
+        match openat(folder, name, FOLDER | OFlag::O_NOFOLLOW, Mode::empty()) {
+            Ok(inner) => self.hide_all(inner.as_fd(), path),
+            Err(Errno::ENOTDIR | Errno::ELOOP | Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Sets the folders' times, which writing into them changed.
+    fn finish(self) -> Result<Applied, ApplyError> {
+        // Deepest first is not needed: setting a time does not change the folder above.
+        for (path, mtime) in &self.folders {
+            let flags = FOLDER | OFlag::O_NOFOLLOW;
+            match in_root::open(self.root, path.as_path(), flags, Mode::empty()) {
+                Ok(folder) => set_times(folder.as_fd(), OsStr::new("."), *mtime)
+                    .map_err(failed_at("set the times of", path))?,
+                // A later entry put something else there.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+                Err(errno) => return Err(failed_at("open", path)(errno)),
+            }
+        }
+        Ok(self.applied)
+    }
+}
+
+/// Makes something under a name, after removing what is there if need be: of several entries of
+/// one name the last counts.
+fn replacing<T>(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    make: impl Fn() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match make() {
+        Err(Errno::EEXIST) => {
+            remove_entry(parent, name)?;
+            make()
+        }
+        result => result,
+    }
+}
+
+/// What becomes of an extended attribute.
+enum Fate {
+    Keep,
+    LeaveOut,
+    Refuse,
+}
+
+fn fate(attribute: &CStr) -> Fate {
+    match attribute.to_bytes() {
+        name if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") => {
+            Fate::Refuse
+        }
+        b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default" => {
+            Fate::Keep
+        }
+        name if name.starts_with(b"user.") => Fate::Keep,
+        // Labels and signatures of the machine where the layer was made.
+        _ => Fate::LeaveOut,
+    }
+}
+
+fn set_times(folder: BorrowedFd<'_>, name: &OsStr, mtime: (i64, i64)) -> Result<(), Errno> {
+    utimensat(
+        folder,
+        name,
+        &TimeSpec::UTIME_NOW,
+        &spec(mtime),
+        UtimensatFlags::NoFollowSymlink,
+    )
+}
+
+fn spec((seconds, nanoseconds): (i64, i64)) -> TimeSpec {
+    TimeSpec::new(seconds, nanoseconds)
+}
+
+fn failed<E: Into<io::Error>>(action: &'static str, entry: &Entry) -> impl FnOnce(E) -> ApplyError {
+    failed_at(action, &entry.path)
+}
+
+fn failed_at<E: Into<io::Error>>(
+    action: &'static str,
+    path: &EntryPath,
+) -> impl FnOnce(E) -> ApplyError {
+    let path = path.to_string();
+    move |source| ApplyError::Io {
+        action,
+        path,
+        source: source.into(),
+    }
+}

@@ -1,0 +1,262 @@
+//! Manifests and indexes of the OCI and Docker formats.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::image::digest::Digest;
+
+/// A pointer to a blob.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What it is.
+    #[serde(default)]
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// For an index's manifests: where it runs.
+    #[serde(default)]
+    pub platform: Option<Platform>,
+    /// Remarks; names of images are among them.
+    #[serde(default)]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Where an image runs, in Go's words.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Platform {
+    /// Such as `amd64`.
+    #[serde(default)]
+    pub architecture: String,
+    /// Such as `linux`.
+    #[serde(default)]
+    pub os: String,
+}
+
+impl Platform {
+    /// Where this program runs.
+    pub fn here() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "x86" => "386",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Self {
+            architecture: architecture.to_owned(),
+            os: std::env::consts::OS.to_owned(),
+        }
+    }
+}
+
+/// What a descriptor of an image can point to.
+#[derive(Debug, Clone)]
+pub enum Document {
+    /// One image.
+    Manifest(Manifest),
+    /// Several images, or one for several platforms.
+    Index(Index),
+}
+
+/// An image: its configuration and layers, lowest first.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The configuration.
+    pub config: Descriptor,
+    /// The layers.
+    pub layers: Vec<Descriptor>,
+}
+
+/// Several manifests.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// The manifests, or further indexes.
+    pub manifests: Vec<Descriptor>,
+}
+
+/// Why bytes are no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not the JSON that it should be.
+    #[error("the manifest is not valid JSON of the OCI or Docker format")]
+    Json(#[source] serde_json::Error),
+    /// Docker's first format.
+    #[error(
+        "the manifest is of schema {0}; only schema 2 is supported: save or push the image again with a newer engine"
+    )]
+    Schema(u64),
+    /// CVE-2021-41190: one reader sees an index, another a manifest.
+    #[error("the manifest is ambiguous: it has both `layers` and `manifests`")]
+    Ambiguous,
+    /// Neither.
+    #[error("the manifest has neither `config` and `layers` nor `manifests`")]
+    Neither,
+    /// It says that it is something else than it is.
+    #[error("the manifest's media type is `{0}`, which does not fit what it holds")]
+    MediaType(String),
+    /// Something that is no layer of a container's image.
+    #[error("`{0}` is no media type of a layer that keel can unpack")]
+    Layer(String),
+    /// An artifact that is no container image.
+    #[error("`{0}` is no media type of a container image's configuration")]
+    Config(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    #[serde(default)]
+    schema_version: u64,
+    media_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    #[serde(rename = "fsLayers")]
+    fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+const MANIFESTS: [&str; 2] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+const INDEXES: [&str; 2] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+const CONFIGS: [&str; 2] = [
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+];
+const LAYERS: [&str; 8] = [
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+];
+
+impl Document {
+    /// Reads a manifest or index, and checks that it is only one of them.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let raw: Raw = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+        if raw.fs_layers.is_some() || raw.schema_version == 1 {
+            return Err(ManifestError::Schema(1));
+        }
+        if raw.schema_version != 2 {
+            return Err(ManifestError::Schema(raw.schema_version));
+        }
+        let fits = |known: &[&str]| match &raw.media_type {
+            Some(given) if !known.contains(&given.as_str()) => {
+                Err(ManifestError::MediaType(given.chars().take(100).collect()))
+            }
+            _ => Ok(()),
+        };
+        match (raw.config, raw.layers, raw.manifests) {
+            (None, None, Some(manifests)) => {
+                fits(&INDEXES)?;
+                Ok(Self::Index(Index { manifests }))
+            }
+            (Some(config), Some(layers), None) => {
+                fits(&MANIFESTS)?;
+                if !CONFIGS.contains(&config.media_type.as_str()) {
+                    return Err(ManifestError::Config(config.media_type));
+                }
+                let strange = |layer: &&Descriptor| !LAYERS.contains(&layer.media_type.as_str());
+                if let Some(layer) = layers.iter().find(strange) {
+                    return Err(ManifestError::Layer(layer.media_type.clone()));
+                }
+                Ok(Self::Manifest(Manifest { config, layers }))
+            }
+            (_, Some(_), Some(_)) | (Some(_), _, Some(_)) => Err(ManifestError::Ambiguous),
+            _ => Err(ManifestError::Neither),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn descriptor(kind: &str) -> serde_json::Value {
+        serde_json::json!({"mediaType": kind, "digest": Digest::of(b"").to_string(), "size": 0})
+    }
+
+    #[test]
+    fn a_manifest_and_an_index_are_told_apart() {
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "config": descriptor(CONFIGS[0]), "layers": [descriptor(LAYERS[2])]
+        });
+        assert!(matches!(
+            Document::parse(manifest.to_string().as_bytes()),
+            Ok(Document::Manifest(_))
+        ));
+        let index =
+            serde_json::json!({"schemaVersion": 2, "manifests": [descriptor(MANIFESTS[0])]});
+        assert!(matches!(
+            Document::parse(index.to_string().as_bytes()),
+            Ok(Document::Index(_))
+        ));
+    }
+
+    #[test]
+    fn cve_2021_41190_a_document_that_is_both_is_refused() {
+        let both = serde_json::json!({
+            "schemaVersion": 2, "config": descriptor(CONFIGS[0]), "layers": [], "manifests": []
+        });
+        assert!(matches!(
+            Document::parse(both.to_string().as_bytes()),
+            Err(ManifestError::Ambiguous)
+        ));
+        let lying = serde_json::json!({
+            "schemaVersion": 2, "mediaType": INDEXES[0], "config": descriptor(CONFIGS[0]), "layers": []
+        });
+        assert!(matches!(
+            Document::parse(lying.to_string().as_bytes()),
+            Err(ManifestError::MediaType(_))
+        ));
+    }
+
+    #[test]
+    fn schema_1_is_refused_by_name() {
+        for old in [
+            r#"{"schemaVersion":1,"fsLayers":[]}"#,
+            r#"{"schemaVersion":2,"fsLayers":[]}"#,
+        ] {
+            let error = Document::parse(old.as_bytes()).unwrap_err();
+            assert!(matches!(error, ManifestError::Schema(1)), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_container_image_is_refused() {
+        let artifact = serde_json::json!({
+            "schemaVersion": 2, "config": descriptor("application/vnd.cncf.helm.config.v1+json"), "layers": []
+        });
+        assert!(matches!(
+            Document::parse(artifact.to_string().as_bytes()),
+            Err(ManifestError::Config(_))
+        ));
+        let encrypted = serde_json::json!({
+            "schemaVersion": 2, "config": descriptor(CONFIGS[0]),
+            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip+encrypted")]
+        });
+        assert!(matches!(
+            Document::parse(encrypted.to_string().as_bytes()),
+            Err(ManifestError::Layer(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(data in prop::collection::vec(any::<u8>(), 0..200)) {
+            drop(Document::parse(&data));
+        }
+    }
+}
