@@ -263,3 +263,126 @@ pub(crate) fn normal(name: &str) -> String {
 pub(crate) fn is_plain_alias(alias: &str) -> bool {
     !alias.is_empty() && !alias.contains([':', '*', '?', '[', ','])
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn module(depends: &[&str], prefers: &[&str], aliases: &[&str]) -> Module {
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        Module {
+            path: PathBuf::from("kernel/x.ko.xz"),
+            depends: names(depends),
+            prefers: names(prefers),
+            aliases: names(aliases),
+        }
+    }
+
+    fn tree(modules: &[(&str, Module)], built_in: &str) -> ModuleTree {
+        let mut table = ModuleTable::default();
+        for (name, module) in modules {
+            table.modules.insert((*name).to_owned(), module.clone());
+        }
+        table.add_built_in(built_in);
+        ModuleTree::new("6.1.0", PathBuf::from("/m"), table)
+    }
+
+    fn names(tree: &ModuleTree, wanted: &[&str]) -> Result<Vec<String>, MissingModule> {
+        let files = tree.closure(wanted)?;
+        Ok(files.into_iter().map(|file| file.name).collect())
+    }
+
+    #[test]
+    fn dashes_and_underscores_name_the_same_module() {
+        let tree = tree(
+            &[
+                ("xt_mark", module(&["x-tables"], &[], &[])),
+                ("x_tables", module(&[], &[], &[])),
+            ],
+            "",
+        );
+        assert_eq!(
+            names(&tree, &["xt-mark", "xt_mark"]).unwrap(),
+            ["x_tables", "xt_mark"]
+        );
+    }
+
+    #[test]
+    fn built_in_modules_and_aliases_are_left_out() {
+        let mut table = ModuleTable::default();
+        table.add_built_in("kernel/fs/ext4/ext4.ko\nkernel/lib/crc-x.ko\n");
+        table.add_built_in_aliases(b"ext4.alias=fs-ext4\0ext4.alias=pci:v*\0");
+        let tree = ModuleTree::new("6.1.0", PathBuf::new(), table);
+        assert_eq!(
+            names(&tree, &["ext4", "fs-ext4", "crc_x"]).unwrap(),
+            [""; 0]
+        );
+        assert!(tree.has("ext4") && !tree.has("xfs"));
+    }
+
+    #[test]
+    fn of_several_that_answer_to_an_alias_the_generic_one_is_loaded() {
+        let crc = |_| module(&[], &[], &["crc32c"]);
+        let tree = tree(
+            &[("crc32c_intel", crc(())), ("crc32c_generic", crc(()))],
+            "",
+        );
+        assert_eq!(names(&tree, &["crc32c"]).unwrap(), ["crc32c_generic"]);
+    }
+
+    #[test]
+    fn an_absent_preference_is_no_fault_and_an_absent_dependency_is() {
+        let tree = tree(
+            &[
+                ("a", module(&["b"], &["absent"], &[])),
+                ("b", module(&["gone"], &[], &[])),
+            ],
+            "",
+        );
+        let error = names(&tree, &["a"]).unwrap_err();
+        assert_eq!(
+            (error.name.as_str(), error.needed_by.as_deref()),
+            ("gone", Some("b"))
+        );
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let tree = tree(
+            &[
+                ("a", module(&["b"], &[], &[])),
+                ("b", module(&["a"], &[], &[])),
+            ],
+            "",
+        );
+        assert_eq!(names(&tree, &["a"]).unwrap(), ["b", "a"]);
+    }
+
+    proptest! {
+        /// Each module may depend on those with a smaller number.
+        #[test]
+        fn every_module_comes_once_and_after_what_it_depends_on(
+            edges in proptest::collection::vec((0usize..20, 0usize..20), 0..60),
+            wanted in proptest::collection::vec(0usize..20, 1..5),
+        ) {
+            let mut table = ModuleTable::default();
+            for number in 0..20 {
+                let depends = edges.iter().filter(|(from, to)| *from == number && to < from);
+                let depends = depends.map(|(_, to)| format!("m{to}")).collect();
+                table.modules.insert(format!("m{number}"), Module { depends, ..Module::default() });
+            }
+            let tree = ModuleTree::new("6.1.0", PathBuf::new(), table.clone());
+            let wanted: Vec<String> = wanted.iter().map(|n| format!("m{n}")).collect();
+            let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+            let order = names(&tree, &wanted).unwrap();
+            for (place, name) in order.iter().enumerate() {
+                let before = &order[..place];
+                prop_assert!(!before.contains(name));
+                prop_assert!(table.modules[name].depends.iter().all(|d| before.contains(d)));
+            }
+            prop_assert!(wanted.iter().all(|w| order.iter().any(|name| name == w)));
+        }
+    }
+}

@@ -26,6 +26,8 @@ pub use prune::{PruneMode, Pruned};
 
 /// The `schema` member of a kernel's description.
 const SCHEMA: &str = "seaworthy.kernel/1";
+/// How the names of folders begin in which kernels are being unpacked.
+const UNPACKING: &str = ".unpacking-";
 const DESCRIPTION: &str = "kernel.json";
 const TABLE: &str = "modules.json";
 /// The longest stored description, in bytes. That of 4,000 modules has 0.6 MB.
@@ -417,6 +419,20 @@ impl ImageStore {
         })
     }
 
+    /// Removes what a process that was killed left of its unpacking. The lock is held.
+    fn clean_up(&self) -> Result<(), CacheError> {
+        let Ok(entries) = fs::read_dir(self.cache.kernels()) else {
+            return Ok(());
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNPACKING) {
+                let path = entry.path();
+                fs::remove_dir_all(&path).map_err(|e| CacheError::new("remove", &path, e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a kernel's folder: filled under another name, to the disk, then renamed.
     fn build(
         &self,
@@ -427,7 +443,7 @@ impl ImageStore {
         let failed = |source| StoreError::from(CacheError::new("make the folder", dir, source));
         fs::create_dir_all(&parent).map_err(failed)?;
         let temporary = tempfile::Builder::new()
-            .prefix(".unpacking-")
+            .prefix(UNPACKING)
             .tempdir_in(&parent)
             .map_err(failed)?;
         let description = fill(temporary.path())?;

@@ -124,6 +124,7 @@ impl ImageStore {
                 "another seaworthy is at work in the cache; waiting for it",
             ));
         })?;
+        self.clean_up()?;
         let mut entries = Vec::new();
         for wanted in wanted {
             entries.push((wanted, self.entries(wanted)?));

@@ -584,3 +584,12 @@ fn a_stored_index_of_another_version_is_read_anew() {
     assert!(scene.fetch_offline(&[BOOKWORM]).is_ok());
     assert_eq!(scene.listed(BOOKWORM).cached, Cached::Yes);
 }
+
+#[test]
+fn what_a_killed_process_was_unpacking_is_cleared_away() {
+    let (scene, server) = (Scene::new(), bookworm().serve(&["bookworm"]));
+    let left = scene.store().cache.kernels().join(".unpacking-x/modules");
+    std::fs::create_dir_all(&left).unwrap();
+    scene.fetch(&server, &[BOOKWORM]).unwrap();
+    assert!(!left.exists());
+}
