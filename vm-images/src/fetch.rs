@@ -49,7 +49,7 @@ pub enum FetchError {
     },
     /// It broke off too often.
     #[error(
-        "can't get {url}, tried {attempts} times; what came is kept, and the same command goes on from there"
+        "can't get {url}, tried {attempts} times; what came is kept and the same command goes on from there; `--offline` uses what was fetched before"
     )]
     Transfer {
         /// Where.

@@ -190,7 +190,7 @@ fn a_fault_that_stays_is_given_up_and_what_came_is_kept() {
     faults.extend(vec![ServerFault::Status(503); 5]);
     scene.server.fail(NAME, &faults);
     let error = scene.get().unwrap_err();
-    insta::assert_snapshot!(scene.said(&error), @"can't get http://mirror/pool/file.deb, tried 3 times; what came is kept, and the same command goes on from there");
+    insta::assert_snapshot!(scene.said(&error), @"can't get http://mirror/pool/file.deb, tried 3 times; what came is kept and the same command goes on from there; `--offline` uses what was fetched before");
     let partial = scene.cache().partial(&scene.wanted().file.sha256);
     assert_eq!(std::fs::metadata(partial).unwrap().len(), 1000);
 }
