@@ -7,7 +7,7 @@ use std::sync::Arc;
 use matrix::results::EngineIdentity;
 use sha2::{Digest, Sha256};
 
-use super::{Engine, Finished, Invocation, InvocationError};
+use super::{Engine, Finished, Invocation, InvocationError, Running};
 use crate::selftest::Fault;
 
 /// An engine's command line, honest or with a known fault built in.
@@ -48,16 +48,19 @@ impl Cli {
         self.engine.as_ref()
     }
 
-    /// `VERB ARGS…`, ready to be executed.
-    pub fn verb<S: AsRef<OsStr>>(
+    /// Starts `VERB ARGS…`, with `stdin` on its standard input.
+    pub fn start<S: AsRef<OsStr>>(
         &self,
         verb: &str,
         args: impl IntoIterator<Item = S>,
-    ) -> Invocation {
+        stdin: Option<&[u8]>,
+    ) -> Result<Running, InvocationError> {
         let mut args: Vec<OsString> = args
             .into_iter()
             .map(|arg| arg.as_ref().to_owned())
             .collect();
+        let mut shown = vec![self.engine.name().into(), verb.into()];
+        shown.extend(args.iter().cloned());
         let mut verb = OsString::from(verb);
         if let Some(fault) = self.fault {
             fault.bend(&mut verb, &mut args);
@@ -65,25 +68,25 @@ impl Cli {
         let mut line = self.engine.global_options();
         line.push(verb);
         line.extend(args);
-        Invocation::new(self.engine.program(), line)
+        let mut invocation = Invocation::new(self.engine.program(), line).shown_as(&shown);
+        if let Some(bytes) = stdin {
+            invocation = invocation.stdin(bytes);
+        }
+        invocation.start()
     }
 
-    /// Runs `VERB ARGS…` to its end.
+    /// Runs `VERB ARGS…` to its end, with `stdin` on its standard input.
     pub fn run<S: AsRef<OsStr>>(
         &self,
         verb: &str,
         args: impl IntoIterator<Item = S>,
+        stdin: Option<&[u8]>,
     ) -> Result<Finished, InvocationError> {
-        let finished = self.verb(verb, args).run()?;
-        Ok(self.bent_answer(verb, finished))
-    }
-
-    /// The answer as a faulty engine would give it.
-    pub fn bent_answer(&self, verb: &str, mut finished: Finished) -> Finished {
+        let mut finished = self.start(verb, args, stdin)?.finish()?;
         if let Some(fault) = self.fault {
             fault.bend_answer(verb, &mut finished);
         }
-        finished
+        Ok(finished)
     }
 
     /// Name, version and digest of the engine. A built-in fault stands in the name
@@ -94,7 +97,7 @@ impl Cli {
             program: program.display().to_string(),
             source,
         })?;
-        let version = self.run("version", [""; 0])?;
+        let version = self.run("version", [""; 0], None)?;
         Ok(EngineIdentity {
             name: match self.fault {
                 None => self.engine.name().to_owned(),

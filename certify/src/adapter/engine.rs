@@ -24,6 +24,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// What stands between the program and the verb on every command line.
     fn global_options(&self) -> Vec<OsString>;
 
+    /// The options with which `rm` ends a running container at once and removes it.
+    fn remove_now(&self) -> &'static [&'static str] {
+        &["-f"]
+    }
+
     /// Whether its containers and images are kept apart for this run.
     fn state(&self) -> State;
 }

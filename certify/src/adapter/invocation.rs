@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 /// How long a verb may take before it is taken for hung. Generous, as a guest without
 /// hardware virtualisation is up to fifty times slower; nothing waits for it to pass.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The most of each stream that is kept of one command, in bytes.
 const OUTPUT_LIMIT: u64 = 16 << 20;
@@ -24,6 +24,7 @@ const OUTPUT_LIMIT: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Invocation {
     argv: Vec<OsString>,
+    shown: Option<String>,
     stdin: Option<Vec<u8>>,
     deadline: Duration,
 }
@@ -92,6 +93,7 @@ impl Invocation {
         argv.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         Self {
             argv,
+            shown: None,
             stdin: None,
             deadline: DEADLINE,
         }
@@ -101,6 +103,13 @@ impl Invocation {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// How messages show the command line; otherwise as it is.
+    #[must_use]
+    pub fn shown_as(mut self, words: &[OsString]) -> Self {
+        self.shown = Some(shown(words));
         self
     }
 
@@ -121,7 +130,7 @@ impl Invocation {
     /// Its output goes to unnamed files rather than pipes: a container that keeps the
     /// stream of the command that started it can't make the harness wait for it.
     pub fn start(self) -> Result<Running, InvocationError> {
-        let command = shown(&self.argv);
+        let command = self.shown.unwrap_or_else(|| shown(&self.argv));
         let mut argv = self.argv.into_iter();
         let program = argv.next().unwrap_or_default();
         let name = program.to_string_lossy().into_owned();
@@ -168,22 +177,22 @@ impl Invocation {
 /// as long as it may still be signalled.
 fn watch(child: &Child) -> (mpsc::Receiver<()>, JoinHandle<()>) {
     let (tell, ended) = mpsc::channel();
-    // Process ids are positive 32-bit numbers: the conversion can't wrap.
-    let pid = Pid::from_raw(child.id().cast_signed());
+    // The kernel's process ids end at 2^22: the conversion never takes the other branch.
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
     let watcher = std::thread::spawn(move || {
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
             == Err(nix::errno::Errno::EINTR)
         {}
-        // Nobody listens any more when the command was dropped.
-        drop(tell.send(()));
+        // Where the command was dropped nobody listens any more.
+        let _: Result<(), _> = tell.send(());
     });
     (ended, watcher)
 }
 
 impl Running {
-    /// The process id of the command itself.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.watcher.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// What it has written to its standard output so far.

@@ -46,6 +46,11 @@ impl Engine for Podman {
         options
     }
 
+    fn remove_now(&self) -> &'static [&'static str] {
+        // Otherwise it asks first, and waits ten seconds for an answer.
+        &["-f", "-t", "0"]
+    }
+
     fn state(&self) -> State {
         State::Private
     }

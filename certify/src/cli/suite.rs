@@ -1,5 +1,6 @@
 //! `seaworthy suite`.
 
+use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::{Answer, Failure, InputContext};
 use crate::adapter::{self, Cli, EngineKind, Setup};
 use crate::selftest::Fault;
-use crate::suite::{self, Case, Event, Plan, Selection};
+use crate::suite::{self, Case, Event, Interrupt, Plan, Selection};
 use crate::terminal;
 
 /// List the conformance cases, or run them on this machine
@@ -116,10 +117,10 @@ pub(super) fn run(args: Args) -> Result<Answer, Failure> {
 fn list(args: &ListArgs) -> Result<Answer, Failure> {
     let cases = args.selection.cases()?;
     let text = match args.format {
-        Format::Text => cases
-            .iter()
-            .map(|case| format!("{}\t{}\n", case.id, case.requirements.join(",")))
-            .collect(),
+        Format::Text => cases.iter().fold(String::new(), |mut text, case| {
+            let _ = writeln!(text, "{}\t{}", case.id, case.requirements.join(","));
+            text
+        }),
         Format::Json => {
             let cases: Vec<_> = cases
                 .iter()
@@ -145,6 +146,7 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         .transpose()
         .or_bad_input()?;
     let cases = args.selection.cases()?;
+    let interrupt = Interrupt::by_signals()?;
     let root = match args.engine_root {
         None => tempfile::Builder::new()
             .prefix("seaworthy-engine-")
@@ -162,9 +164,14 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         storage_driver: args.storage_driver,
         root: root.path().to_owned(),
     };
-    let engine = adapter::open(args.engine, setup).map_err(|error| match error {
-        error @ adapter::AdapterError::NotFound { .. } => Failure::Harness(error.into()),
-        error => Failure::Input(error.into()),
+    let engine = adapter::open(args.engine, setup).map_err(|error| {
+        // An engine that was named wrongly is the caller's mistake; one that is nowhere is
+        // missing from this machine.
+        if matches!(error, adapter::AdapterError::NotFound { .. }) {
+            Failure::Harness(error.into())
+        } else {
+            Failure::Input(error.into())
+        }
     })?;
     let jobs = args
         .jobs
@@ -175,6 +182,7 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         cases,
         jobs,
         seed: args.seed,
+        interrupt: interrupt.clone(),
     };
     let counts = suite::run(plan, |event| {
         let line = match args.format {
@@ -187,6 +195,12 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         terminal::message(&format!(
             "warning: the engine's folder could not be removed: {error}"
         ));
+    }
+    if interrupt.is_set() {
+        return Err(Failure::Harness(anyhow::anyhow!(
+            "the run was interrupted after {} cases",
+            counts.total()
+        )));
     }
     if counts.broken > 0 {
         return Err(Failure::Harness(anyhow::anyhow!(
@@ -221,7 +235,11 @@ fn shown(event: &Event) -> String {
                 }
             }
         }
-        Event::End { counts, leftovers } => {
+        Event::End {
+            counts,
+            leftovers,
+            interrupted: _,
+        } => {
             let mut text: String = Outcome::ALL
                 .iter()
                 .filter(|&&outcome| counts.of(outcome) > 0)
@@ -230,7 +248,7 @@ fn shown(event: &Event) -> String {
                 .join(", ");
             text.push('\n');
             for name in leftovers {
-                text += &format!("left behind by the engine, and removed: {name}\n");
+                let _ = writeln!(text, "left behind by the engine, and removed: {name}");
             }
             text
         }

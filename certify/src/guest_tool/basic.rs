@@ -31,7 +31,7 @@ pub(super) const APPLETS: &[Applet] = &[
     Applet {
         name: "args",
         usage: "WORD…",
-        run: args,
+        run: |words| Ok(args(words)),
     },
     Applet {
         name: "copy",
@@ -46,7 +46,7 @@ pub(super) const APPLETS: &[Applet] = &[
     Applet {
         name: "env",
         usage: "[NAME…]",
-        run: env,
+        run: |names| Ok(env(names)),
     },
     Applet {
         name: "id",
@@ -66,7 +66,7 @@ pub(super) const APPLETS: &[Applet] = &[
     Applet {
         name: "tty",
         usage: "",
-        run: tty,
+        run: |_| Ok(tty()),
     },
     Applet {
         name: "fds",
@@ -81,11 +81,11 @@ fn exit(args: &[String]) -> Result<String, AppletError> {
 }
 
 /// One argument a line, in the form that shows every byte.
-fn args(args: &[String]) -> Result<String, AppletError> {
-    Ok(args.iter().fold(String::new(), |mut text, arg| {
+fn args(args: &[String]) -> String {
+    args.iter().fold(String::new(), |mut text, arg| {
         let _ = writeln!(text, "{arg:?}");
         text
-    }))
+    })
 }
 
 /// Standard input to standard output, to the last byte.
@@ -114,7 +114,7 @@ fn both(args: &[String]) -> Result<String, AppletError> {
 }
 
 /// The environment, sorted, or the values of some variables.
-fn env(args: &[String]) -> Result<String, AppletError> {
+fn env(args: &[String]) -> String {
     let mut all: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| {
             (
@@ -125,10 +125,10 @@ fn env(args: &[String]) -> Result<String, AppletError> {
         .filter(|(name, _)| args.is_empty() || args.contains(name))
         .collect();
     all.sort();
-    Ok(all.iter().fold(String::new(), |mut text, (name, value)| {
+    all.iter().fold(String::new(), |mut text, (name, value)| {
         let _ = writeln!(text, "{name}={value}");
         text
-    }))
+    })
 }
 
 /// `uid=1000 euid=1000 gid=1000 egid=1000 groups=4,27`
@@ -168,14 +168,14 @@ fn hostname(args: &[String]) -> Result<String, AppletError> {
 }
 
 /// Which of the three standard streams are terminals, and whether it is the controlling one.
-fn tty(_: &[String]) -> Result<String, AppletError> {
+fn tty() -> String {
     let controlling = std::fs::File::open("/dev/tty").is_ok();
-    Ok(format!(
+    format!(
         "stdin={} stdout={} stderr={} controlling={controlling}\n",
         std::io::stdin().is_terminal(),
         std::io::stdout().is_terminal(),
         std::io::stderr().is_terminal(),
-    ))
+    )
 }
 
 /// Every open file descriptor above the standard three, with what it is open on; the one

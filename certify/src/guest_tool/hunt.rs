@@ -3,6 +3,7 @@
 //! container, and tries to open it for writing.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -50,11 +51,11 @@ fn hunt(_: &[String]) -> Result<String, AppletError> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let opened = OpenOptions::new().write(true).open(&path);
         let name = fs::read_link(&path).unwrap_or_default();
-        match opened {
+        let _ = match opened {
             // Found writable is enough: nothing is written.
-            Ok(_) => text += &format!("writable {}\n", name.display()),
-            Err(error) => text += &format!("safe {} {error}\n", name.display()),
-        }
+            Ok(_) => writeln!(text, "writable {}", name.display()),
+            Err(error) => writeln!(text, "safe {} {error}", name.display()),
+        };
     }
     Ok(text)
 }

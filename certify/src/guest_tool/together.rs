@@ -1,5 +1,7 @@
 //! Several applets in one process.
 
+use std::fmt::Write as _;
+
 use super::applet::{Applet, AppletError, call};
 
 pub(super) const APPLETS: &[Applet] = &[
@@ -29,7 +31,9 @@ fn attempt_each(args: &[String]) -> Result<String, AppletError> {
                 let answer = answer.trim_end().replace('\n', "; ");
                 text += format!("ok {answer}").trim_end();
             }
-            Err(AppletError::Refused { errno, .. }) => text += &format!("{errno:?}"),
+            Err(AppletError::Refused { errno, .. }) => {
+                let _ = write!(text, "{errno:?}");
+            }
             Err(other @ (AppletError::Usage { .. } | AppletError::Status(_))) => return Err(other),
         }
         text.push('\n');

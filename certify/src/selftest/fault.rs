@@ -17,6 +17,15 @@ pub struct Fault {
     pub bend: Bend,
 }
 
+/// What stands behind an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// Its value.
+    Follows,
+    /// The next argument.
+    None,
+}
+
 /// How an engine's command line is bent.
 #[derive(Debug)]
 pub enum Bend {
@@ -25,7 +34,7 @@ pub enum Bend {
         /// All its spellings.
         option: &'static [&'static str],
         /// Whether a value follows.
-        value: bool,
+        value: Value,
     },
     /// `run` behaves as if these options were given.
     Add(&'static [&'static str]),
@@ -133,12 +142,12 @@ impl Fault {
 
 /// Removes every occurrence of the option, `--option VALUE` and `--option=VALUE` alike. The
 /// container's own command is safe, as no applet takes options.
-fn drop_option(args: &mut Vec<OsString>, spellings: &[&str], value: bool) {
+fn drop_option(args: &mut Vec<OsString>, spellings: &[&str], value: Value) {
     let mut kept = Vec::with_capacity(args.len());
     let mut rest = args.drain(..);
     while let Some(arg) = rest.next() {
         if spellings.iter().any(|spelling| arg == OsStr::new(spelling)) {
-            if value {
+            if value == Value::Follows {
                 drop(rest.next());
             }
             continue;
@@ -179,7 +188,7 @@ mod tests {
     fn a_dropped_option_takes_its_value_with_it_in_either_form() {
         let drop = || Bend::Drop {
             option: &["--pids-limit"],
-            value: true,
+            value: Value::Follows,
         };
         assert_eq!(
             bent(drop(), "run", &["--rm", "--pids-limit", "9", "image"]),

@@ -1,18 +1,18 @@
 //! The known faults, and the case that must catch each.
 
-use super::fault::{Bend, Fault};
+use super::fault::{Bend, Fault, Value};
 
 const fn drop_value(option: &'static [&'static str]) -> Bend {
     Bend::Drop {
         option,
-        value: true,
+        value: Value::Follows,
     }
 }
 
 const fn drop_flag(option: &'static [&'static str]) -> Bend {
     Bend::Drop {
         option,
-        value: false,
+        value: Value::None,
     }
 }
 

@@ -3,5 +3,5 @@
 mod fault;
 mod faults;
 
-pub use fault::{Bend, Fault};
+pub use fault::{Bend, Fault, Value};
 pub use faults::FAULTS;

@@ -5,6 +5,10 @@ use std::fmt::Debug;
 use super::case::{Proof, Unproven};
 
 /// Fails unless both are the same.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "cases read better without a & at each value"
+)]
 pub(super) fn same<T: PartialEq + Debug>(what: &str, seen: T, expected: T) -> Proof {
     holds(seen == expected, || {
         format!("{what}: expected {expected:?}, saw {seen:?}")
@@ -12,6 +16,10 @@ pub(super) fn same<T: PartialEq + Debug>(what: &str, seen: T, expected: T) -> Pr
 }
 
 /// Fails unless it holds.
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "an assertion is about a truth value"
+)]
 pub(super) fn holds(it: bool, what: impl FnOnce() -> String) -> Proof {
     if it {
         Ok(())

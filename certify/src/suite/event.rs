@@ -30,6 +30,9 @@ pub enum Event {
         /// Containers and mounts that the engine left behind and that had to be cleaned up.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         leftovers: Vec<String>,
+        /// Whether the run was ended before every case was done.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        interrupted: bool,
     },
 }
 
@@ -67,6 +70,7 @@ mod tests {
             Event::End {
                 counts,
                 leftovers: Vec::new(),
+                interrupted: false,
             },
         ];
         let lines: Vec<String> = events

@@ -11,6 +11,7 @@ use matrix::outcome::{CaseResult, Counts, Outcome};
 
 use super::case::{Case, Unproven};
 use super::event::Event;
+use super::interrupt::Interrupt;
 use super::scene::Lab;
 use crate::adapter::Cli;
 
@@ -28,6 +29,8 @@ pub struct Plan {
     pub jobs: usize,
     /// Shuffles the cases: what depends on their order shows.
     pub seed: Option<u64>,
+    /// Ends the run early.
+    pub interrupt: Interrupt,
 }
 
 /// Why a suite could not run at all.
@@ -55,6 +58,7 @@ pub fn run(
         mut cases,
         jobs,
         seed,
+        interrupt,
     } = plan;
     if let Some(seed) = seed {
         shuffle(&mut cases, seed);
@@ -71,7 +75,7 @@ pub fn run(
     let (ended, results) = mpsc::channel();
     let trials = cases
         .iter()
-        .map(|&case| trial(case, Arc::clone(&lab), ended.clone()))
+        .map(|&case| trial(case, Arc::clone(&lab), interrupt.clone(), ended.clone()))
         .collect();
     drop(ended);
     // libtest-mimic's own report knows neither skipped nor broken cases: it goes nowhere.
@@ -92,15 +96,28 @@ pub fn run(
         (counts, told)
     });
     let leftovers = lab.clean_up();
-    told.and_then(|()| tell(&Event::End { counts, leftovers }))
-        .map_err(SuiteError::Sink)?;
+    told.and_then(|()| {
+        tell(&Event::End {
+            counts,
+            leftovers,
+            interrupted: interrupt.is_set(),
+        })
+    })
+    .map_err(SuiteError::Sink)?;
     Ok(counts)
 }
 
 /// The case as libtest-mimic runs it.
-fn trial(case: Case, lab: Arc<Lab>, ended: Sender<CaseResult>) -> Trial {
+fn trial(case: Case, lab: Arc<Lab>, interrupt: Interrupt, ended: Sender<CaseResult>) -> Trial {
     Trial::test(case.id, move || {
+        if interrupt.is_set() {
+            return Ok(());
+        }
         let result = judge(case, &lab);
+        if interrupt.is_set() {
+            // What was seen may be the interruption: an engine gets the terminal's signal too.
+            return Ok(());
+        }
         let verdict = match result.outcome {
             Outcome::Pass | Outcome::Skip => Ok(()),
             Outcome::Flaky | Outcome::Fail | Outcome::Broken => Err(Failed::from(&result.detail)),
@@ -157,7 +174,7 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
     }
 }
 
-/// Fisher and Yates, over SplitMix64 (Steele, Lea and Flood, 2014): the same order for the
+/// Fisher and Yates, over `SplitMix64` (Steele, Lea and Flood, 2014): the same order for the
 /// same seed on every machine.
 fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed;

@@ -88,7 +88,7 @@ impl Lab {
             base_archive(&bytes, &archive)?;
             let loaded = self
                 .cli
-                .run("load", [OsStr::new("-i"), archive.as_os_str()])?;
+                .run("load", [OsStr::new("-i"), archive.as_os_str()], None)?;
             fs::remove_file(&archive)?;
             if loaded.code() == 0 {
                 Ok(())
@@ -116,23 +116,26 @@ impl Lab {
         self.standard.get_or_init(start).clone()
     }
 
+    /// Ends a container, whatever it is doing, and removes it.
+    fn remove(&self, name: &str) {
+        let options = self.cli.engine().remove_now();
+        // One that is gone already is no error here; one that stays is found at the end.
+        drop(self.cli.run("rm", [options, &[name]].concat(), None));
+    }
+
     /// Removes every container that carries this run's names, and tells which there were that
     /// no case had meant to leave.
     pub(super) fn clean_up(&self) -> Vec<String> {
-        let listed = self
-            .cli
-            .run("ps", ["-a"])
-            .map(|done| done.out())
-            .unwrap_or_default();
+        let listed = self.cli.run("ps", ["-a"], None);
+        let listed = listed.map(|done| done.out()).unwrap_or_default();
         let standard = format!("{}-suite-standard", self.prefix);
         let mut leftovers = Vec::new();
-        for name in listed
-            .split_whitespace()
-            .filter(|word| word.starts_with(&self.prefix))
-        {
-            drop(self.cli.run("rm", ["-f", name]));
-            if !name.starts_with(&standard) {
-                leftovers.push(name.to_owned());
+        for name in listed.split_whitespace() {
+            if name.starts_with(&self.prefix) {
+                self.remove(name);
+                if !name.starts_with(&standard) {
+                    leftovers.push(name.to_owned());
+                }
             }
         }
         leftovers
@@ -190,7 +193,7 @@ impl<'lab> Scene<'lab> {
         verb: &str,
         args: impl IntoIterator<Item = S>,
     ) -> Proof<Finished> {
-        Ok(self.lab.cli.run(verb, args)?)
+        Ok(self.lab.cli.run(verb, args, None)?)
     }
 
     /// The same with something on standard input.
@@ -200,8 +203,7 @@ impl<'lab> Scene<'lab> {
         args: impl IntoIterator<Item = S>,
         stdin: &[u8],
     ) -> Proof<Finished> {
-        let invocation = self.lab.cli.verb(verb, args).stdin(stdin);
-        Ok(self.lab.cli.bent_answer(verb, invocation.run()?))
+        Ok(self.lab.cli.run(verb, args, Some(stdin))?)
     }
 
     /// Runs any verb of the engine, which must succeed; its standard output.
@@ -289,7 +291,7 @@ impl<'lab> Scene<'lab> {
         let line = self.line(&[], BASE, options, command);
         // The name stands behind `--name`, where `line` put it.
         let name = line.get(1).cloned().unwrap_or_default();
-        Ok((name, self.lab.cli.verb("run", line).start()?))
+        Ok((name, self.lab.cli.start("run", line, None)?))
     }
 
     /// `run -d` of the base image: a container whose process shows that it is ready.
@@ -383,7 +385,7 @@ impl Container<'_> {
     /// ready, and the command that waits for it.
     pub(super) fn exec_beside(&self, command: &[&str]) -> Proof<(Process, Running)> {
         let line = [&[self.name.as_str()], command].concat();
-        let running = self.scene.lab.cli.verb("exec", line).start()?;
+        let running = self.scene.lab.cli.start("exec", line, None)?;
         let process = until(&format!("a second process runs in {}", self.name), || {
             self.process
                 .neighbours()
@@ -423,8 +425,7 @@ impl Container<'_> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        // One that its case has removed is no error here; one that stays is found at the end.
-        drop(self.scene.engine("rm", ["-f", &self.name]));
+        self.scene.lab.remove(&self.name);
     }
 }
 

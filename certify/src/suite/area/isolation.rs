@@ -102,7 +102,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn new_namespace(scene: &Scene<'_>, kind: &str) -> Proof {
-    let own = Process(std::process::id().cast_signed());
+    let own = Process::own();
     // Without the kind the kernel has no such link for anyone.
     if kind == "cgroup" && own.namespace(kind).is_err() {
         return Err(crate::suite::case::Unproven::Skip {

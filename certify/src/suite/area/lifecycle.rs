@@ -143,6 +143,7 @@ fn engine_error(scene: &Scene<'_>) -> Proof {
 }
 
 fn not_executable(scene: &Scene<'_>) -> Proof {
+    scene.says(&[], &["true"])?;
     let done = scene.run(&[], &["/etc/plain"])?;
     same("exit status for a file without x", done.code(), 126)?;
     let done = scene.run(&[], &["/etc"])?;

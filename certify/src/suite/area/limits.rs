@@ -207,7 +207,7 @@ fn own_group(scene: &Scene<'_>) -> Proof {
         &["--memory", "64m", "--pids-limit", "30", "--cpus", "1"],
         &["pause"],
     )?;
-    let own = Process(std::process::id().cast_signed());
+    let own = Process::own();
     let standard = scene.standard()?;
     for controller in here(scene) {
         let group = container.process.group(scene.machine(), controller)?;

@@ -53,8 +53,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE,
-/// NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP.
+/// `CHOWN`, `DAC_OVERRIDE`, `FOWNER`, `FSETID`, `KILL`, `SETGID`, `SETUID`, `SETPCAP`,
+/// `NET_BIND_SERVICE`, `NET_RAW`, `SYS_CHROOT`, `MKNOD`, `AUDIT_WRITE`, `SETFCAP`.
 const DEFAULT: u64 = 0xa804_25fb;
 const CHOWN: u64 = 1;
 const NET_ADMIN: u64 = 1 << 12;
@@ -159,7 +159,7 @@ fn exec(scene: &Scene<'_>) -> Proof {
 
 fn privileged(scene: &Scene<'_>) -> Proof {
     let container = scene.start(&["--privileged"], &["pause"])?;
-    let own = Process(std::process::id().cast_signed());
+    let own = Process::own();
     let all = own.mask("CapBnd")?;
     same(SETS, sets(container.process)?, exactly(all, all))?;
     same(

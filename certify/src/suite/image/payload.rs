@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn the_cut_program_still_runs() {
         let bytes = payload().unwrap();
-        assert!(bytes.len() <= fs::metadata("/proc/self/exe").unwrap().len() as usize);
+        assert!(bytes.len() as u64 <= fs::metadata("/proc/self/exe").unwrap().len());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut");
         fs::write(&path, bytes).unwrap();

@@ -1,0 +1,34 @@
+//! Ending a run early: cases that have not begun stay undone, those that have are cleaned up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::{SigSet, Signal};
+
+/// Whether a run is to end. Copies share one answer.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// One that SIGINT and SIGTERM set, for the whole process. To be called before any other
+    /// thread is started, as threads inherit which signals are left to the one that waits for
+    /// them; programs that are executed later do not.
+    pub fn by_signals() -> nix::Result<Self> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGINT);
+        signals.add(Signal::SIGTERM);
+        signals.thread_block()?;
+        let interrupt = Self::default();
+        let set = interrupt.clone();
+        std::thread::spawn(move || {
+            while signals.wait().is_err() {}
+            set.0.store(true, Ordering::Relaxed);
+        });
+        Ok(interrupt)
+    }
+
+    /// Whether it was set.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
