@@ -35,11 +35,20 @@ pub enum IdentityError {
 }
 
 impl Cli {
-    /// The command line of `engine`, bent by `fault`.
-    pub fn new(engine: Box<dyn Engine>, fault: Option<&'static Fault>) -> Self {
+    /// The command line of `engine`, honest.
+    pub fn new(engine: Box<dyn Engine>) -> Self {
         Self {
             engine: Arc::from(engine),
-            fault,
+            fault: None,
+        }
+    }
+
+    /// The same engine, bent by `fault`.
+    #[must_use]
+    pub fn with_fault(&self, fault: &'static Fault) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            fault: Some(fault),
         }
     }
 

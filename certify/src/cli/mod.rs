@@ -4,6 +4,7 @@
 mod agent;
 mod certify;
 mod completions;
+mod engine_args;
 mod exit;
 mod guest_tool;
 mod image;
@@ -12,6 +13,7 @@ mod man;
 mod matrix;
 mod plan;
 mod report;
+mod selftest;
 mod suite;
 mod verify;
 
@@ -51,6 +53,7 @@ enum Command {
     Image(image::Args),
     Man(man::Args),
     Report(report::Args),
+    Selftest(selftest::Args),
     Suite(suite::Args),
     #[command(hide = true)]
     Agent(agent::Args),
@@ -89,6 +92,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Selftest(args) => selftest::run(args),
         Command::Suite(args) => suite::run(args),
         Command::Agent(args) => agent::run(&args),
         Command::GuestTool(args) => return guest_tool::run(args),

@@ -2,15 +2,13 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use matrix::axis::StorageDriver;
 use matrix::outcome::Outcome;
 use serde_json::json;
 
+use super::engine_args::EngineArgs;
 use super::{Answer, Failure, InputContext};
-use crate::adapter::{self, Cli, EngineKind, Setup};
 use crate::selftest::Fault;
 use crate::suite::{self, Case, Event, Interrupt, Plan, Selection};
 use crate::terminal;
@@ -54,19 +52,8 @@ Examples:
 Exit codes: 0 every case was proved or skipped; 1 a case failed or was flaky; 2 wrong use;
 3 the harness or the machine failed.")]
 struct RunArgs {
-    /// The engine's adapter: keel, docker or podman
-    #[arg(long, default_value = "keel", value_name = "NAME")]
-    engine: EngineKind,
-    /// The engine's program [default: beside seaworthy, then in PATH]
-    #[arg(long, value_name = "FILE")]
-    engine_path: Option<PathBuf>,
-    /// The storage driver that the engine must use [default: the engine's own choice]
-    #[arg(long, value_name = "DRIVER")]
-    storage_driver: Option<StorageDriver>,
-    /// A folder for the engine's state, on the file system to be tested [default: a new one
-    /// in the temporary folder]
-    #[arg(long, value_name = "DIR")]
-    engine_root: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
     #[command(flatten)]
     selection: SelectionArgs,
     /// How to tell what they come to: a line for a person, or one JSON document a line
@@ -78,6 +65,9 @@ struct RunArgs {
     /// Shuffle the cases by this number [default: run them as listed]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// How often to run a failing case again; one that then passes is flaky
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: u32,
     /// Build a known fault into the engine, to see that the suite catches it
     #[arg(long, value_name = "FAULT", hide = true)]
     sabotage: Option<String>,
@@ -147,41 +137,17 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         .or_bad_input()?;
     let cases = args.selection.cases()?;
     let interrupt = Interrupt::by_signals()?;
-    let root = match args.engine_root {
-        None => tempfile::Builder::new()
-            .prefix("seaworthy-engine-")
-            .tempdir()?,
-        Some(folder) => {
-            let absolute = std::path::absolute(folder)?;
-            std::fs::create_dir_all(&absolute)?;
-            tempfile::Builder::new()
-                .prefix("suite-")
-                .tempdir_in(absolute)?
-        }
-    };
-    let setup = Setup {
-        program: args.engine_path,
-        storage_driver: args.storage_driver,
-        root: root.path().to_owned(),
-    };
-    let engine = adapter::open(args.engine, setup).map_err(|error| {
-        // An engine that was named wrongly is the caller's mistake; one that is nowhere is
-        // missing from this machine.
-        if matches!(error, adapter::AdapterError::NotFound { .. }) {
-            Failure::Harness(error.into())
-        } else {
-            Failure::Input(error.into())
-        }
-    })?;
+    let engine = args.engine.open()?;
     let jobs = args
         .jobs
         .or_else(|| std::thread::available_parallelism().ok())
         .map_or(1, NonZeroUsize::get);
     let plan = Plan {
-        cli: Cli::new(engine, fault),
+        cli: fault.map_or_else(|| engine.cli.clone(), |fault| engine.cli.with_fault(fault)),
         cases,
         jobs,
         seed: args.seed,
+        retries: args.retries,
         interrupt: interrupt.clone(),
     };
     let counts = suite::run(plan, |event| {
@@ -191,11 +157,7 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         };
         terminal::answer(&line)
     })?;
-    if let Err(error) = root.close() {
-        terminal::message(&format!(
-            "warning: the engine's folder could not be removed: {error}"
-        ));
-    }
+    engine.close();
     if interrupt.is_set() {
         return Err(Failure::Harness(anyhow::anyhow!(
             "the run was interrupted after {} cases",

@@ -2,6 +2,8 @@
 
 mod fault;
 mod faults;
+mod run;
 
 pub use fault::{Bend, Fault, Value};
 pub use faults::FAULTS;
+pub use run::{Finding, report, run};

@@ -77,7 +77,11 @@ mod tests {
             .iter()
             .map(|e| serde_json::to_string(e).unwrap())
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        {"event":"start","engine":{"name":"keel","version":"0.1.0","sha256":"ab"},"cases":1}
+        {"event":"case","id":"limits.pids","requirement":["engine.limits.pids"],"outcome":"skip","ms":3,"detail":"kernel.cgroup.pids"}
+        {"event":"end","counts":{"pass":0,"fail":0,"skip":1,"broken":0,"flaky":0}}
+        "#);
         let read: Vec<Event> = lines
             .iter()
             .map(|l| serde_json::from_str(l).unwrap())

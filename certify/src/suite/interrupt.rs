@@ -22,9 +22,14 @@ impl Interrupt {
         let set = interrupt.clone();
         std::thread::spawn(move || {
             while signals.wait().is_err() {}
-            set.0.store(true, Ordering::Relaxed);
+            set.set();
         });
         Ok(interrupt)
+    }
+
+    /// Sets it, for good.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 
     /// Whether it was set.

@@ -29,6 +29,8 @@ pub struct Plan {
     pub jobs: usize,
     /// Shuffles the cases: what depends on their order shows.
     pub seed: Option<u64>,
+    /// How often a failing case is run again; one that then passes is flaky.
+    pub retries: u32,
     /// Ends the run early.
     pub interrupt: Interrupt,
 }
@@ -48,7 +50,7 @@ pub enum SuiteError {
 }
 
 /// Runs the plan. `tell` gets every event, the first before any case starts; when it fails no
-/// more is told, and the error comes back when the cases that had begun are done.
+/// more is told, no other case begins, and the error comes back when those that had are done.
 pub fn run(
     plan: Plan,
     mut tell: impl FnMut(&Event) -> io::Result<()>,
@@ -58,13 +60,18 @@ pub fn run(
         mut cases,
         jobs,
         seed,
+        retries,
         interrupt,
     } = plan;
     if let Some(seed) = seed {
         shuffle(&mut cases, seed);
     }
     let engine = cli.identity()?;
-    let lab = Arc::new(Lab::new(cli).map_err(SuiteError::Lab)?);
+    let shared = Arc::new(Shared {
+        lab: Lab::new(cli).map_err(SuiteError::Lab)?,
+        retries,
+        interrupt: interrupt.clone(),
+    });
     let start = Event::Start {
         engine,
         cases: cases.len(),
@@ -75,7 +82,7 @@ pub fn run(
     let (ended, results) = mpsc::channel();
     let trials = cases
         .iter()
-        .map(|&case| trial(case, Arc::clone(&lab), interrupt.clone(), ended.clone()))
+        .map(|&case| trial(case, Arc::clone(&shared), ended.clone()))
         .collect();
     drop(ended);
     // libtest-mimic's own report knows neither skipped nor broken cases: it goes nowhere.
@@ -91,11 +98,14 @@ pub fn run(
         for result in results {
             counts = counts + Counts::from_iter([result.outcome]);
             told = told.and_then(|()| tell(&Event::Case(result)));
+            if told.is_err() {
+                interrupt.set();
+            }
         }
         drop(runner.join());
         (counts, told)
     });
-    let leftovers = lab.clean_up();
+    let leftovers = shared.lab.clean_up();
     told.and_then(|()| {
         tell(&Event::End {
             counts,
@@ -107,14 +117,21 @@ pub fn run(
     Ok(counts)
 }
 
+/// What every trial needs.
+struct Shared {
+    lab: Lab,
+    retries: u32,
+    interrupt: Interrupt,
+}
+
 /// The case as libtest-mimic runs it.
-fn trial(case: Case, lab: Arc<Lab>, interrupt: Interrupt, ended: Sender<CaseResult>) -> Trial {
+fn trial(case: Case, shared: Arc<Shared>, ended: Sender<CaseResult>) -> Trial {
     Trial::test(case.id, move || {
-        if interrupt.is_set() {
+        if shared.interrupt.is_set() {
             return Ok(());
         }
-        let result = judge(case, &lab);
-        if interrupt.is_set() {
+        let result = judge(case, &shared);
+        if shared.interrupt.is_set() {
             // What was seen may be the interruption: an engine gets the terminal's signal too.
             return Ok(());
         }
@@ -128,18 +145,20 @@ fn trial(case: Case, lab: Arc<Lab>, interrupt: Interrupt, ended: Sender<CaseResu
     })
 }
 
-/// Runs the case, a second time if it failed: one that then passes is flaky.
-fn judge(case: Case, lab: &Lab) -> CaseResult {
+/// Runs the case, and again up to `retries` times while it fails: one that then passes is
+/// flaky.
+fn judge(case: Case, shared: &Shared) -> CaseResult {
     let start = Instant::now();
-    let (mut outcome, mut detail) = observe(case, lab);
-    if outcome == Outcome::Fail {
-        let (again, second) = observe(case, lab);
+    let (mut outcome, mut detail) = observe(case, &shared.lab);
+    for _ in 0..shared.retries {
+        if outcome != Outcome::Fail {
+            break;
+        }
+        let (again, _) = observe(case, &shared.lab);
         outcome = outcome.join(again);
-        detail = match again {
-            Outcome::Pass => format!("failed once, then passed: {detail}"),
-            Outcome::Fail if second != detail => format!("{detail} (and again: {second})"),
-            Outcome::Fail | Outcome::Skip | Outcome::Flaky | Outcome::Broken => detail,
-        };
+        if outcome == Outcome::Flaky {
+            detail = format!("failed, then passed: {detail}");
+        }
     }
     CaseResult {
         id: case.id.to_owned(),

@@ -110,7 +110,7 @@ impl Engine {
             error => Failure::Input(error.into()),
         })?;
         let program = engine.program().to_owned();
-        let identity = Cli::new(engine, None).identity()?;
+        let identity = Cli::new(engine).identity()?;
         Ok(Self { program, identity })
     }
 }

@@ -1,0 +1,82 @@
+//! Which engine, and how it is set up: the arguments that several verbs share.
+
+use std::path::PathBuf;
+
+use matrix::axis::StorageDriver;
+use tempfile::TempDir;
+
+use super::Failure;
+use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
+use crate::terminal;
+
+/// The engine under test.
+#[derive(Debug, clap::Args)]
+pub(super) struct EngineArgs {
+    /// The engine's adapter: keel, docker or podman
+    #[arg(long, default_value = "keel", value_name = "NAME")]
+    engine: EngineKind,
+    /// The engine's program [default: beside seaworthy, then in PATH]
+    #[arg(long, value_name = "FILE")]
+    engine_path: Option<PathBuf>,
+    /// The storage driver that the engine must use [default: the engine's own choice]
+    #[arg(long, value_name = "DRIVER")]
+    storage_driver: Option<StorageDriver>,
+    /// A folder for the engine's state, on the file system to be tested [default: a new one
+    /// in the temporary folder]
+    #[arg(long, value_name = "DIR")]
+    engine_root: Option<PathBuf>,
+}
+
+/// An engine that is set up, in a folder of its own.
+#[derive(Debug)]
+pub(super) struct OpenEngine {
+    pub(super) cli: Cli,
+    root: TempDir,
+}
+
+impl EngineArgs {
+    /// Finds the engine and makes a folder for its state.
+    pub(super) fn open(self) -> Result<OpenEngine, Failure> {
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("seaworthy-engine-");
+        let root = match self.engine_root {
+            None => folder.tempdir()?,
+            Some(parent) => {
+                let parent = std::path::absolute(parent)?;
+                std::fs::create_dir_all(&parent)?;
+                folder.tempdir_in(parent)?
+            }
+        };
+        let setup = Setup {
+            program: self.engine_path,
+            storage_driver: self.storage_driver,
+            root: root.path().to_owned(),
+        };
+        let engine = adapter::open(self.engine, setup).map_err(|error| {
+            // An engine that was named wrongly is the caller's mistake; one that is nowhere is
+            // missing from this machine.
+            if matches!(error, AdapterError::NotFound { .. }) {
+                Failure::Harness(error.into())
+            } else {
+                Failure::Input(error.into())
+            }
+        })?;
+        Ok(OpenEngine {
+            cli: Cli::new(engine),
+            root,
+        })
+    }
+}
+
+impl OpenEngine {
+    /// Removes the folder, and says so where that fails: what an engine leaves mounted in it
+    /// keeps it.
+    pub(super) fn close(self) {
+        let path = self.root.path().display().to_string();
+        if let Err(error) = self.root.close() {
+            terminal::message(&format!(
+                "warning: can't remove the engine's folder {path}: {error}"
+            ));
+        }
+    }
+}

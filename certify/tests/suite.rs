@@ -1,0 +1,190 @@
+//! The suites through the command line: what they list, what they tell, and that they fail
+//! on engines that are bad.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use certify::selftest::FAULTS;
+use certify::suite::Event;
+use matrix::outcome::{CaseResult, Outcome};
+
+fn seaworthy(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_seaworthy"))
+        .args(args)
+        .output()
+        .expect("seaworthy runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+/// Keel as cargo built it, beside seaworthy.
+fn keel() -> String {
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_seaworthy")).with_file_name("keel");
+    assert!(
+        path.exists(),
+        "{} is not there: `cargo build -p keel` makes it",
+        path.display()
+    );
+    path.display().to_string()
+}
+
+/// A run of the suite, and the events it told.
+struct Run {
+    code: Option<i32>,
+    events: Vec<Event>,
+    stderr: String,
+}
+
+impl Run {
+    fn of(args: &[&str]) -> Self {
+        let output = seaworthy(&[&["suite", "run", "--format", "json"], args].concat());
+        let events = stdout(&output)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}")))
+            .collect();
+        Self {
+            code: output.status.code(),
+            events,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn cases(&self) -> Vec<&CaseResult> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Case(result) => Some(result),
+                Event::Start { .. } | Event::End { .. } => None,
+            })
+            .collect()
+    }
+
+    fn with(&self, outcome: Outcome) -> Vec<String> {
+        self.cases()
+            .iter()
+            .filter(|case| case.outcome == outcome)
+            .map(|case| format!("{}: {}", case.id, case.detail))
+            .collect()
+    }
+}
+
+#[test]
+fn a_listing_is_one_case_a_line_with_its_requirements() {
+    let listed = stdout(&seaworthy(&["suite", "list"]));
+    let ids: BTreeSet<&str> = listed
+        .lines()
+        .map(|line| {
+            let (id, requirements) = line.split_once('\t').expect("a tab");
+            assert!(id.contains('.') && !requirements.is_empty(), "{line}");
+            id
+        })
+        .collect();
+    assert_eq!(ids.len(), listed.lines().count());
+    let areas: BTreeSet<&str> = ids.iter().filter_map(|id| id.split('.').next()).collect();
+    let promised = [
+        "filesystem",
+        "images",
+        "isolation",
+        "kernel",
+        "lifecycle",
+        "limits",
+        "security",
+    ];
+    assert_eq!(areas, BTreeSet::from(promised));
+    assert!(ids.len() >= 60, "{}", ids.len());
+}
+
+#[test]
+fn a_selection_that_means_nothing_is_wrong_use() {
+    for verb in ["list", "run"] {
+        let output = seaworthy(&["suite", verb, "--only", "nothing.of-that-name"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("nothing.of-that-name"));
+    }
+    let output = seaworthy(&["suite", "run", "--sabotage", "nothing-of-that-name"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_never_a_failed_case() {
+    let run = Run::of(&["--engine-path", "/nowhere/keel"]);
+    assert_eq!((run.code, run.events.len()), (Some(2), 0), "{}", run.stderr);
+}
+
+#[test]
+fn an_engine_that_says_no_to_everything_passes_nothing() {
+    let run = Run::of(&["--engine-path", "/bin/false"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert_eq!(run.with(Outcome::Pass), [""; 0]);
+    assert_eq!(run.with(Outcome::Broken), [""; 0]);
+}
+
+#[test]
+fn an_engine_that_says_yes_to_everything_passes_nothing() {
+    let run = Run::of(&["--engine-path", "/bin/true"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert_eq!(run.with(Outcome::Pass), [""; 0]);
+    assert_eq!(run.with(Outcome::Broken), [""; 0]);
+}
+
+#[test]
+fn the_stream_opens_with_the_engine_and_ends_with_the_counts() {
+    let run = Run::of(&["--engine-path", "/bin/false", "--only", "limits"]);
+    let told = run.cases().len();
+    assert!(
+        matches!(run.events.first(), Some(Event::Start { engine, cases, .. })
+            if engine.name == "keel" && engine.sha256.len() == 64 && *cases == told),
+        "{:?}",
+        run.events.first()
+    );
+    assert!(
+        matches!(run.events.last(), Some(Event::End { counts, .. }) if counts.total() == told),
+        "{:?}",
+        run.events.last()
+    );
+}
+
+#[test]
+fn an_honest_keel_passes_every_case() {
+    let run = Run::of(&["--engine-path", &keel()]);
+    assert_eq!(run.with(Outcome::Fail), [""; 0]);
+    assert_eq!(run.with(Outcome::Broken), [""; 0]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(
+        matches!(run.events.last(), Some(Event::End { leftovers, .. }) if leftovers.is_empty()),
+        "{:?}",
+        run.events.last()
+    );
+}
+
+#[test]
+fn every_known_fault_is_caught_by_its_case_and_stands_in_the_identity() {
+    let keel = keel();
+    let mut missed = Vec::new();
+    for fault in FAULTS {
+        let run = Run::of(&[
+            "--engine-path",
+            &keel,
+            "--sabotage",
+            fault.name,
+            "--only",
+            fault.caught_by,
+        ]);
+        assert!(
+            matches!(run.events.first(), Some(Event::Start { engine, .. })
+                if engine.name == format!("keel+{}", fault.name)),
+            "{:?}",
+            run.events.first()
+        );
+        match run.cases().as_slice() {
+            // This machine can't show it: nothing is known of the fault here.
+            [case] if case.outcome == Outcome::Skip => {}
+            [case] if case.outcome == Outcome::Fail && run.code == Some(1) => {}
+            other => missed.push(format!("{}: {other:?}", fault.name)),
+        }
+    }
+    assert_eq!(missed, [""; 0]);
+}
