@@ -13,7 +13,10 @@ use oci_spec::runtime::Spec;
 fn run() -> Result<u8, Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let bundle = args.next().ok_or("usage: run-bundle FOLDER [CGROUP]")?;
-    let cgroup = args.next().map(|path| CgroupPath::parse(&path)).transpose()?;
+    let cgroup = args
+        .next()
+        .map(|path| CgroupPath::parse(&path))
+        .transpose()?;
     let bundle = fs::canonicalize(bundle)?;
     let spec: Spec = serde_json::from_slice(&fs::read(bundle.join("config.json"))?)?;
     let root = spec.root().as_ref().ok_or("the bundle has no root")?;

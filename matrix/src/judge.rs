@@ -154,8 +154,9 @@ fn run_verdict(trial: &Trial<'_>, cells: &[(&Cell, CellResult)]) -> (Verdict, Ve
         .filter(|excluded| trial.policy.requires(&excluded.cell))
         .count();
     if left_out > 0 {
+        let cells = if left_out == 1 { "cell" } else { "cells" };
         reasons.push(format!(
-            "{left_out} cells of the matrix were left out by selection"
+            "{left_out} {cells} of the matrix left out by selection"
         ));
     }
     let has = |verdict| with(verdict).next().is_some();

@@ -26,7 +26,10 @@ while read -r id outcome; do
     [ -e "$dir/$storage-$id" ] || first=yes
     : >"$dir/$storage-$id"
     case $outcome-$first in
-    hang-*) exec sleep 1000 ;;
+    hang-*)
+        echo $$ >"$dir/hanging"
+        exec sleep 1000
+        ;;
     die-yes) exit 3 ;;
     die-no | once-no) tell "$id" pass ;;
     once-yes) tell "$id" fail "the first time" ;;

@@ -65,7 +65,8 @@ impl CapabilitySet {
 
     /// Those in the set, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
-        self.numbers().filter_map(|number| ALL.get(usize::from(number)).copied())
+        self.numbers()
+            .filter_map(|number| ALL.get(usize::from(number)).copied())
     }
 
     /// Those in both.
@@ -88,8 +89,19 @@ impl CapabilitySet {
 
 impl From<&Capabilities> for CapabilitySet {
     fn from(set: &Capabilities) -> Self {
-        let bit = |(number, capability)| if set.contains(capability) { 1_u64 << number } else { 0 };
-        Self(ALL.iter().enumerate().map(bit).fold(0, |all, bit| all | bit))
+        let bit = |(number, capability)| {
+            if set.contains(capability) {
+                1_u64 << number
+            } else {
+                0
+            }
+        };
+        Self(
+            ALL.iter()
+                .enumerate()
+                .map(bit)
+                .fold(0, |all, bit| all | bit),
+        )
     }
 }
 

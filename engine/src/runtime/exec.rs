@@ -70,10 +70,16 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
         return Err(explain::process_fault(fault, &plan.process));
     }
     let Some(pid) = program.0 else {
-        return Err(Error::Gone { pid: exec.target.pid });
+        return Err(Error::Gone {
+            pid: exec.target.pid,
+        });
     };
     let start = StartTime::of(pid).map_err(|error| {
-        plan::setup("read the start time of the new process".to_owned(), "see that /proc is mounted", error)
+        plan::setup(
+            "read the start time of the new process".to_owned(),
+            "see that /proc is mounted",
+            error,
+        )
     })?;
     program.0 = None;
     let pidfd = pidfd_open(pid).ok();
@@ -106,7 +112,12 @@ impl JoinPlan {
             Mode::empty(),
         )
         .map_err(|_| gone())?;
-        let root = openat(&folder, "root", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+        let root = openat(
+            &folder,
+            "root",
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        );
         let root = root.map_err(|_| gone())?;
         let mut namespaces = Vec::new();
         // The mount namespace last: with it, the paths of all others are gone.
@@ -119,7 +130,12 @@ impl JoinPlan {
             (CloneFlags::CLONE_NEWNS, "mnt"),
         ] {
             let path = format!("ns/{name}");
-            match openat(&folder, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+            match openat(
+                &folder,
+                path.as_str(),
+                OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+                Mode::empty(),
+            ) {
                 Ok(file) if is_other(&file, &path) => namespaces.push((kind, file)),
                 Ok(_) => {}
                 // This kernel has no such namespace.
@@ -131,7 +147,13 @@ impl JoinPlan {
         if StartTime::of(pid).ok() != Some(start) {
             return Err(gone());
         }
-        Ok(Self { namespaces, root, process, console: exec.console, proc })
+        Ok(Self {
+            namespaces,
+            root,
+            process,
+            console: exec.console,
+            proc,
+        })
     }
 }
 

@@ -20,7 +20,11 @@ pub(super) fn clone_failed(errno: Errno) -> Error {
 }
 
 fn setup(step: String, remedy: &'static str, errno: Errno) -> Error {
-    Error::Setup { step: Step(step), remedy, source: errno.into() }
+    Error::Setup {
+        step: Step(step),
+        remedy,
+        source: errno.into(),
+    }
 }
 
 /// A fault of a launch's child.
@@ -33,48 +37,115 @@ pub(super) fn launch_fault(fault: Fault, plan: &Plan) -> Error {
     let mount = plan.mounts.get(index);
     let shown = mount.map_or("?", |mount| mount.shown.as_str());
     let path = |list: &[std::ffi::CString]| {
-        list.get(index).map_or_else(String::new, |path| format!("/{}", path.to_string_lossy()))
+        list.get(index)
+            .map_or_else(String::new, |path| format!("/{}", path.to_string_lossy()))
     };
     let (step, remedy) = match fault.at {
-        At::Namespaces => ("make new namespaces".to_owned(), "raise the limits in /proc/sys/user/max_*_namespaces"),
-        At::CgroupNamespace => ("make a cgroup namespace".to_owned(), "leave `cgroup` out of linux.namespaces"),
+        At::Namespaces => (
+            "make new namespaces".to_owned(),
+            "raise the limits in /proc/sys/user/max_*_namespaces",
+        ),
+        At::CgroupNamespace => (
+            "make a cgroup namespace".to_owned(),
+            "leave `cgroup` out of linux.namespaces",
+        ),
         At::Join => {
             let join = plan.namespaces.joined.get(index);
-            (format!("join the namespace {}", join.map_or("?", |join| &join.path)), "see that its kind is the one that the spec gives")
+            (
+                format!("join the namespace {}", join.map_or("?", |join| &join.path)),
+                "see that its kind is the one that the spec gives",
+            )
         }
-        At::Loopback => ("bring the loopback interface up".to_owned(), "build the kernel with CONFIG_NET and CONFIG_INET"),
-        At::Propagation => ("cut the mounts off from the host's".to_owned(), "run Keel with CAP_SYS_ADMIN"),
-        At::Rootfs => (format!("bind and open the rootfs {}", plan.root.path.to_string_lossy()), "give an existing folder that is no symbolic link"),
+        At::Loopback => (
+            "bring the loopback interface up".to_owned(),
+            "build the kernel with CONFIG_NET and CONFIG_INET",
+        ),
+        At::Propagation => (
+            "cut the mounts off from the host's".to_owned(),
+            "run Keel with CAP_SYS_ADMIN",
+        ),
+        At::Rootfs => (
+            format!(
+                "bind and open the rootfs {}",
+                plan.root.path.to_string_lossy()
+            ),
+            "give an existing folder that is no symbolic link",
+        ),
         At::MountPlace => (
             format!("find or make the mount point {shown:?}"),
-            if errno == Errno::ELOOP { "/proc and /sys must be plain folders of the image, not links" } else { "see that nothing else in the image is in its place" },
+            if errno == Errno::ELOOP {
+                "/proc and /sys must be plain folders of the image, not links"
+            } else {
+                "see that nothing else in the image is in its place"
+            },
         ),
-        At::MountInProc => (format!("mount on {shown:?}, which lies in /proc"), "mount somewhere else: files of /proc must stay the kernel's"),
-        At::Mount => (mount.map_or_else(String::new, describe_mount), "see that the source exists and the options are right"),
-        At::MountFlags => (format!("change the propagation of {shown:?}"), "leave the propagation option out"),
+        At::MountInProc => (
+            format!("mount on {shown:?}, which lies in /proc"),
+            "mount somewhere else: files of /proc must stay the kernel's",
+        ),
+        At::Mount => (
+            mount.map_or_else(String::new, describe_mount),
+            "see that the source exists and the options are right",
+        ),
+        At::MountFlags => (
+            format!("change the propagation of {shown:?}"),
+            "leave the propagation option out",
+        ),
         At::Device => {
             let device = plan.devices.get(index);
-            let name = device.map(|device| format!("/{}/{}", device.folder.to_string_lossy(), device.name.to_string_lossy()));
+            let name = device.map(|device| {
+                format!(
+                    "/{}/{}",
+                    device.folder.to_string_lossy(),
+                    device.name.to_string_lossy()
+                )
+            });
             (
                 format!("make the device {}", name.unwrap_or_default()),
-                if errno == Errno::EEXIST { "the image has something else in its place: remove it there" } else { "mount a tmpfs on /dev, and let the device rules allow mknod" },
+                if errno == Errno::EEXIST {
+                    "the image has something else in its place: remove it there"
+                } else {
+                    "mount a tmpfs on /dev, and let the device rules allow mknod"
+                },
             )
         }
         At::Link => (
-            format!("make the link /dev/{}", LINKS.get(index).map_or("?".into(), |(name, _)| name.to_string_lossy())),
+            format!(
+                "make the link /dev/{}",
+                LINKS
+                    .get(index)
+                    .map_or("?".into(), |(name, _)| name.to_string_lossy())
+            ),
             "mount a tmpfs on /dev",
         ),
-        At::Mask => (format!("hide {}", path(&plan.masked)), "take it out of linux.maskedPaths"),
-        At::Readonly => (format!("make {} read-only", path(&plan.readonly)), "take it out of linux.readonlyPaths"),
-        At::NullDevice => ("use the container's /dev/null to hide paths".to_owned(), "it must be the null device (char 1:3), no link and no file: mount a tmpfs on /dev"),
-        At::Pivot => ("make the rootfs the root".to_owned(), "see that the rootfs is not the host's own root"),
-        At::RootReadonly => ("make the root read-only".to_owned(), "leave root.readonly out"),
+        At::Mask => (
+            format!("hide {}", path(&plan.masked)),
+            "take it out of linux.maskedPaths",
+        ),
+        At::Readonly => (
+            format!("make {} read-only", path(&plan.readonly)),
+            "take it out of linux.readonlyPaths",
+        ),
+        At::NullDevice => (
+            "use the container's /dev/null to hide paths".to_owned(),
+            "it must be the null device (char 1:3), no link and no file: mount a tmpfs on /dev",
+        ),
+        At::Pivot => (
+            "make the rootfs the root".to_owned(),
+            "see that the rootfs is not the host's own root",
+        ),
+        At::RootReadonly => (
+            "make the root read-only".to_owned(),
+            "leave root.readonly out",
+        ),
         At::Hostname => ("set the host name".to_owned(), "leave `hostname` out"),
         At::Domainname => ("set the domain name".to_owned(), "leave `domainname` out"),
         At::Sysctl => {
             let sysctl = plan.sysctls.get(index);
             (
-                sysctl.map_or_else(String::new, |sysctl| format!("set {} to {:?}", sysctl.name, sysctl.value)),
+                sysctl.map_or_else(String::new, |sysctl| {
+                    format!("set {} to {:?}", sysctl.name, sysctl.value)
+                }),
                 "see that this kernel has the parameter and takes the value",
             )
         }
@@ -88,35 +159,87 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
     let cwd = process.cwd.to_string_lossy();
     let (step, remedy) = match fault.at {
         At::Execute => {
-            return Error::Program { program: process.program.clone(), source: fault.errno.into() };
+            return Error::Program {
+                program: process.program.clone(),
+                source: fault.errno.into(),
+            };
         }
         At::Parent => ("hear from the engine".to_owned(), "see what ended it"),
-        At::MakeWorkingFolder => (format!("make the working folder {cwd}"), "see that nothing else in the image is in its place"),
-        At::WorkingFolder => (format!("enter the working folder {cwd}"), "see that it is a folder that the user may enter"),
+        At::MakeWorkingFolder => (
+            format!("make the working folder {cwd}"),
+            "see that nothing else in the image is in its place",
+        ),
+        At::WorkingFolder => (
+            format!("enter the working folder {cwd}"),
+            "see that it is a folder that the user may enter",
+        ),
         At::WorkingFolderOutside => (
             format!("work in {cwd}"),
             "it lies outside the container (CVE-2024-21626): choose a folder of the image",
         ),
-        At::Console => ("make a terminal".to_owned(), "mount a devpts on /dev/pts (options newinstance, ptmxmode=0666)"),
+        At::Console => (
+            "make a terminal".to_owned(),
+            "mount a devpts on /dev/pts (options newinstance, ptmxmode=0666)",
+        ),
         At::Session => ("start a session".to_owned(), "see the kernel's log"),
-        At::OomScore => ("set oom_score_adj".to_owned(), "lowering it needs CAP_SYS_RESOURCE: raise it, or leave it out"),
+        At::OomScore => (
+            "set oom_score_adj".to_owned(),
+            "lowering it needs CAP_SYS_RESOURCE: raise it, or leave it out",
+        ),
         At::Limit => {
             let limit = process.limits.get(usize::from(fault.index));
-            let text = limit.map(|limit| format!("set {} to {}:{}", limit.name, limit.soft, limit.hard));
-            (text.unwrap_or_default(), "raising a hard limit needs CAP_SYS_RESOURCE: ask for no more than Keel's own limit")
+            let text =
+                limit.map(|limit| format!("set {} to {}:{}", limit.name, limit.soft, limit.hard));
+            (
+                text.unwrap_or_default(),
+                "raising a hard limit needs CAP_SYS_RESOURCE: ask for no more than Keel's own limit",
+            )
         }
         At::NoNewPrivileges => ("set no_new_privs".to_owned(), "use Linux 3.5 or newer"),
-        At::Bounding => ("drop capabilities from the bounding set".to_owned(), "run Keel with CAP_SETPCAP"),
-        At::Groups => ("set the supplementary groups".to_owned(), "run Keel with CAP_SETGID"),
-        At::Group => (format!("become group {}", process.gid), "run Keel with CAP_SETGID"),
-        At::User => (format!("become user {}", process.uid), "run Keel with CAP_SETUID"),
-        At::Capabilities => ("set the capabilities".to_owned(), "ask for no more than Keel itself has"),
-        At::Ambient => ("set the ambient capabilities".to_owned(), "use Linux 4.3 or newer, or leave `ambient` out"),
-        At::Streams => ("connect the standard streams".to_owned(), "see that they are open"),
-        At::Seal => ("mark descriptors close-on-exec".to_owned(), "see that /proc is mounted"),
-        At::Seccomp => ("install the seccomp filter".to_owned(), "without no_new_privs this needs CAP_SYS_ADMIN; flags need a newer kernel"),
-        At::Fork => ("make the program's process".to_owned(), "raise pids.max and RLIMIT_NPROC"),
-        At::Join => ("join the container's namespaces".to_owned(), "see that the container is still running"),
+        At::Bounding => (
+            "drop capabilities from the bounding set".to_owned(),
+            "run Keel with CAP_SETPCAP",
+        ),
+        At::Groups => (
+            "set the supplementary groups".to_owned(),
+            "run Keel with CAP_SETGID",
+        ),
+        At::Group => (
+            format!("become group {}", process.gid),
+            "run Keel with CAP_SETGID",
+        ),
+        At::User => (
+            format!("become user {}", process.uid),
+            "run Keel with CAP_SETUID",
+        ),
+        At::Capabilities => (
+            "set the capabilities".to_owned(),
+            "ask for no more than Keel itself has",
+        ),
+        At::Ambient => (
+            "set the ambient capabilities".to_owned(),
+            "use Linux 4.3 or newer, or leave `ambient` out",
+        ),
+        At::Streams => (
+            "connect the standard streams".to_owned(),
+            "see that they are open",
+        ),
+        At::Seal => (
+            "mark descriptors close-on-exec".to_owned(),
+            "see that /proc is mounted",
+        ),
+        At::Seccomp => (
+            "install the seccomp filter".to_owned(),
+            "without no_new_privs this needs CAP_SYS_ADMIN; flags need a newer kernel",
+        ),
+        At::Fork => (
+            "make the program's process".to_owned(),
+            "raise pids.max and RLIMIT_NPROC",
+        ),
+        At::Join => (
+            "join the container's namespaces".to_owned(),
+            "see that the container is still running",
+        ),
         At::Namespaces
         | At::CgroupNamespace
         | At::Loopback
@@ -148,7 +271,9 @@ fn missing(fault: Fault, plan: &Plan) -> Option<Missing> {
             Kind::Bind(_) | Kind::CgroupUnified { .. } | Kind::CgroupFolders { .. } => None,
         },
         (At::Namespaces, Errno::EINVAL) => requirement::namespaces(plan.namespaces.unshared).err(),
-        (At::CgroupNamespace, Errno::EINVAL) => requirement::namespaces(CloneFlags::CLONE_NEWCGROUP).err(),
+        (At::CgroupNamespace, Errno::EINVAL) => {
+            requirement::namespaces(CloneFlags::CLONE_NEWCGROUP).err()
+        }
         _ => None,
     }
 }
@@ -156,11 +281,21 @@ fn missing(fault: Fault, plan: &Plan) -> Option<Missing> {
 fn describe_mount(mount: &MountPlan) -> String {
     let on = &mount.shown;
     match &mount.kind {
-        Kind::Filesystem { kind, data, .. } if data.is_empty() => format!("mount {} on {on:?}", kind.to_string_lossy()),
-        Kind::Filesystem { kind, data, .. } => {
-            format!("mount {} ({}) on {on:?}", kind.to_string_lossy(), data.to_string_lossy())
+        Kind::Filesystem { kind, data, .. } if data.is_empty() => {
+            format!("mount {} on {on:?}", kind.to_string_lossy())
         }
-        Kind::Bind(BindPlan { source, .. }) => format!("bind {} on {on:?}", source.to_string_lossy()),
-        Kind::CgroupUnified { .. } | Kind::CgroupFolders { .. } => format!("mount the cgroup hierarchy on {on:?}"),
+        Kind::Filesystem { kind, data, .. } => {
+            format!(
+                "mount {} ({}) on {on:?}",
+                kind.to_string_lossy(),
+                data.to_string_lossy()
+            )
+        }
+        Kind::Bind(BindPlan { source, .. }) => {
+            format!("bind {} on {on:?}", source.to_string_lossy())
+        }
+        Kind::CgroupUnified { .. } | Kind::CgroupFolders { .. } => {
+            format!("mount the cgroup hierarchy on {on:?}")
+        }
     }
 }

@@ -84,8 +84,16 @@ pub enum Console {
 pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
     let hierarchies = Hierarchies::detect();
     let plan = Plan::build(&launch, &hierarchies)?;
-    let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let place = Place { hierarchies: &hierarchies, path: launch.cgroup, resources };
+    let resources = launch
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.resources().as_ref());
+    let place = Place {
+        hierarchies: &hierarchies,
+        path: launch.cgroup,
+        resources,
+    };
     place.refuse_limits_without_group()?;
     let stdio = launch.stdio.above_streams()?;
     let (parent, child) = parent::channel()?;
@@ -96,11 +104,18 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
         Hierarchies::Unified(_) => place.create()?,
         Hierarchies::Legacy(_) | Hierarchies::Absent => None,
     };
-    let mut undo = Undo { child: None, cgroup: early };
+    let mut undo = Undo {
+        child: None,
+        cgroup: early,
+    };
     let namespaces = plan.namespaces.cloned.bits().unsigned_abs();
     let (pid, pidfd, born_inside) = match start(u64::from(namespaces), undo.cgroup.as_ref())? {
         Started::Child => child::run(&plan, &stdio, &child::Channel::new(child)),
-        Started::Parent { pid, pidfd, born_inside } => (pid, pidfd, born_inside),
+        Started::Parent {
+            pid,
+            pidfd,
+            born_inside,
+        } => (pid, pidfd, born_inside),
     };
     undo.child = Some(pid);
     // Only the child may hold its end, or the channel would never close.
@@ -113,14 +128,24 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
     }
     parent.go()?;
     let start = StartTime::of(pid).map_err(|error| {
-        plan::setup("read the start time of the new process".to_owned(), "see that /proc is mounted", error)
+        plan::setup(
+            "read the start time of the new process".to_owned(),
+            "see that /proc is mounted",
+            error,
+        )
     })?;
     let heard = parent.listen()?;
     if let Some(fault) = heard.fault {
         return Err(explain::launch_fault(fault, &plan));
     }
     undo.child = None;
-    Ok(Process::new(pid, start, pidfd, undo.cgroup.take(), heard.console))
+    Ok(Process::new(
+        pid,
+        start,
+        pidfd,
+        undo.cgroup.take(),
+        heard.console,
+    ))
 }
 
 impl Stdio {
@@ -133,14 +158,24 @@ impl Stdio {
             }
             // Duplicates are never below 3: `F_DUPFD_CLOEXEC` with 3 as its least.
             fd.try_clone().map_err(|error| {
-                plan::setup("duplicate a standard stream".to_owned(), "raise RLIMIT_NOFILE", error)
+                plan::setup(
+                    "duplicate a standard stream".to_owned(),
+                    "raise RLIMIT_NOFILE",
+                    error,
+                )
             })
         };
         match self {
             Self::Inherit => Ok(Self::Inherit),
-            Self::Fds { stdin, stdout, stderr } => {
-                Ok(Self::Fds { stdin: lift(stdin)?, stdout: lift(stdout)?, stderr: lift(stderr)? })
-            }
+            Self::Fds {
+                stdin,
+                stdout,
+                stderr,
+            } => Ok(Self::Fds {
+                stdin: lift(stdin)?,
+                stdout: lift(stdout)?,
+                stderr: lift(stderr)?,
+            }),
         }
     }
 }
@@ -167,7 +202,10 @@ impl Place<'_> {
             rest != LinuxResources::default() && rest != empty_resources()
         });
         if limits && self.path.is_none() {
-            return Err(plan::invalid("linux.resources", "needs a cgroup, and the container is to have none"));
+            return Err(plan::invalid(
+                "linux.resources",
+                "needs a cgroup, and the container is to have none",
+            ));
         }
         Ok(())
     }
@@ -182,13 +220,21 @@ fn empty_resources() -> LinuxResources {
 
 enum Started {
     Child,
-    Parent { pid: u32, pidfd: Option<OwnedFd>, born_inside: bool },
+    Parent {
+        pid: u32,
+        pidfd: Option<OwnedFd>,
+        born_inside: bool,
+    },
 }
 
 /// Clones, into the group if the kernel can.
 fn start(namespaces: u64, cgroup: Option<&Cgroup>) -> Result<Started, Error> {
     let birthplace = cgroup.and_then(Cgroup::birthplace);
-    let request = |cgroup| Request { namespaces, cgroup, parent: Parent::Caller };
+    let request = |cgroup| Request {
+        namespaces,
+        cgroup,
+        parent: Parent::Caller,
+    };
     let (side, born_inside) = match &birthplace {
         Some(folder) => match clone(request(Some(folder.as_fd()))) {
             Err(Errno::ENOSYS) => (clone(request(None)), false),
@@ -198,7 +244,11 @@ fn start(namespaces: u64, cgroup: Option<&Cgroup>) -> Result<Started, Error> {
     };
     match side {
         Ok(Side::Child) => Ok(Started::Child),
-        Ok(Side::Parent { pid, pidfd }) => Ok(Started::Parent { pid, pidfd, born_inside }),
+        Ok(Side::Parent { pid, pidfd }) => Ok(Started::Parent {
+            pid,
+            pidfd,
+            born_inside,
+        }),
         Err(errno) => Err(explain::clone_failed(errno)),
     }
 }

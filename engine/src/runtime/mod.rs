@@ -6,8 +6,8 @@
 //! no re-exec) → [`Process`] (wait, kill). [`exec`] adds a process to a running container.
 //! [`cgroup`], [`seccomp`] and [`requirement`] stand alone too.
 
-pub mod cgroup;
 pub mod capabilities;
+pub mod cgroup;
 mod child;
 mod error;
 mod exec;

@@ -27,7 +27,11 @@ pub(super) struct Heard {
 }
 
 fn failed(errno: Errno) -> Error {
-    plan::setup("talk to the new process".to_owned(), "see whether something kills it", errno)
+    plan::setup(
+        "talk to the new process".to_owned(),
+        "see whether something kills it",
+        errno,
+    )
 }
 
 /// Both ends; close-on-exec, so that the execve closes the child's.
@@ -35,7 +39,13 @@ pub(super) fn channel() -> Result<(ParentEnd, OwnedFd), Error> {
     let flags = SockFlag::SOCK_CLOEXEC;
     // Packets: a message arrives whole or not at all.
     let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
-        .map_err(|errno| plan::setup("make a socket pair".to_owned(), "build the kernel with CONFIG_UNIX", errno))?;
+        .map_err(|errno| {
+            plan::setup(
+                "make a socket pair".to_owned(),
+                "build the kernel with CONFIG_UNIX",
+                errno,
+            )
+        })?;
     Ok((ParentEnd { socket: parent }, child))
 }
 
@@ -56,13 +66,11 @@ impl ParentEnd {
         loop {
             match self.receive() {
                 Ok(None) => return Ok(heard),
-                Ok(Some((message, console))) => {
-                    match message {
-                        Message::Fault(fault) => heard.fault = Some(fault),
-                        Message::Console => heard.console = console,
-                        Message::Forked(pid) => heard.forked = Some(pid),
-                    }
-                }
+                Ok(Some((message, console))) => match message {
+                    Message::Fault(fault) => heard.fault = Some(fault),
+                    Message::Console => heard.console = console,
+                    Message::Forked(pid) => heard.forked = Some(pid),
+                },
                 Err(Errno::EINTR) => {}
                 // A child that dies with our unread word in its socket resets the connection.
                 Err(Errno::ECONNRESET) => return Ok(heard),
@@ -76,7 +84,12 @@ impl ParentEnd {
         let mut control = nix::cmsg_space!([i32; 1]);
         let mut buffers = [IoSliceMut::new(&mut packet)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let received = recvmsg::<()>(self.socket.as_raw_fd(), &mut buffers, Some(&mut control), flags)?;
+        let received = recvmsg::<()>(
+            self.socket.as_raw_fd(),
+            &mut buffers,
+            Some(&mut control),
+            flags,
+        )?;
         let length = received.bytes;
         let mut file = None;
         for message in received.cmsgs()? {

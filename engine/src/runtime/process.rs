@@ -78,7 +78,13 @@ impl Process {
         cgroup: Option<Cgroup>,
         console: Option<OwnedFd>,
     ) -> Self {
-        Self { pid, start, pidfd, cgroup, console }
+        Self {
+            pid,
+            start,
+            pidfd,
+            cgroup,
+            console,
+        }
     }
 
     /// Process id in the caller's pid namespace.

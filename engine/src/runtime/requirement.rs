@@ -33,16 +33,29 @@ pub enum Level {
 }
 
 const fn must(id: &'static str, what: &'static str, remedy: &'static str) -> Missing {
-    Missing { id, what, remedy, level: Level::Must }
+    Missing {
+        id,
+        what,
+        remedy,
+        level: Level::Must,
+    }
 }
 
 const fn should(id: &'static str, what: &'static str, remedy: &'static str) -> Missing {
-    Missing { id, what, remedy, level: Level::Should }
+    Missing {
+        id,
+        what,
+        remedy,
+        level: Level::Should,
+    }
 }
 
 /// No procfs at /proc.
-pub(super) const PROC: Missing =
-    must("kernel.fs.proc", "a procfs at /proc", "mount it: mount -t proc proc /proc");
+pub(super) const PROC: Missing = must(
+    "kernel.fs.proc",
+    "a procfs at /proc",
+    "mount it: mount -t proc proc /proc",
+);
 
 /// No cgroup hierarchy at all.
 pub(super) const CGROUP: Missing = must(
@@ -74,42 +87,176 @@ pub(super) const SWAP: Missing = should(
 
 /// File systems that containers usually have.
 const FILESYSTEMS: [(&str, Missing); 4] = [
-    ("mqueue", should("kernel.posix-mqueue", "POSIX message queues", "build with CONFIG_POSIX_MQUEUE, or leave /dev/mqueue out")),
-    ("devpts", must("kernel.fs.devpts", "devpts", "build with CONFIG_UNIX98_PTYS (before 4.7 also CONFIG_DEVPTS_MULTIPLE_INSTANCES)")),
-    ("tmpfs", must("kernel.fs.tmpfs", "tmpfs", "build with CONFIG_TMPFS and CONFIG_SHMEM")),
-    ("sysfs", must("kernel.fs.sysfs", "sysfs", "build with CONFIG_SYSFS")),
+    (
+        "mqueue",
+        should(
+            "kernel.posix-mqueue",
+            "POSIX message queues",
+            "build with CONFIG_POSIX_MQUEUE, or leave /dev/mqueue out",
+        ),
+    ),
+    (
+        "devpts",
+        must(
+            "kernel.fs.devpts",
+            "devpts",
+            "build with CONFIG_UNIX98_PTYS (before 4.7 also CONFIG_DEVPTS_MULTIPLE_INSTANCES)",
+        ),
+    ),
+    (
+        "tmpfs",
+        must(
+            "kernel.fs.tmpfs",
+            "tmpfs",
+            "build with CONFIG_TMPFS and CONFIG_SHMEM",
+        ),
+    ),
+    (
+        "sysfs",
+        must("kernel.fs.sysfs", "sysfs", "build with CONFIG_SYSFS"),
+    ),
 ];
 
 /// What is missing when a file system is unknown; `None` for one that only this container asks for.
 pub(super) fn filesystem(name: &str) -> Option<Missing> {
-    FILESYSTEMS.iter().find(|(known, _)| *known == name).map(|(_, missing)| missing.clone())
+    FILESYSTEMS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, missing)| missing.clone())
 }
 
 /// A namespace each: flag, name in /proc/self/ns, what is missing without it.
 const NAMESPACES: [(CloneFlags, &str, Missing); 6] = [
-    (CloneFlags::CLONE_NEWPID, "pid", must("kernel.ns.pid", "pid namespaces", "build with CONFIG_PID_NS")),
-    (CloneFlags::CLONE_NEWNS, "mnt", must("kernel.ns.mount", "mount namespaces", "build with CONFIG_NAMESPACES")),
-    (CloneFlags::CLONE_NEWUTS, "uts", must("kernel.ns.uts", "uts namespaces", "build with CONFIG_UTS_NS")),
-    (CloneFlags::CLONE_NEWIPC, "ipc", must("kernel.ns.ipc", "ipc namespaces", "build with CONFIG_IPC_NS")),
-    (CloneFlags::CLONE_NEWNET, "net", must("kernel.ns.net", "network namespaces", "build with CONFIG_NET_NS")),
+    (
+        CloneFlags::CLONE_NEWPID,
+        "pid",
+        must(
+            "kernel.ns.pid",
+            "pid namespaces",
+            "build with CONFIG_PID_NS",
+        ),
+    ),
+    (
+        CloneFlags::CLONE_NEWNS,
+        "mnt",
+        must(
+            "kernel.ns.mount",
+            "mount namespaces",
+            "build with CONFIG_NAMESPACES",
+        ),
+    ),
+    (
+        CloneFlags::CLONE_NEWUTS,
+        "uts",
+        must(
+            "kernel.ns.uts",
+            "uts namespaces",
+            "build with CONFIG_UTS_NS",
+        ),
+    ),
+    (
+        CloneFlags::CLONE_NEWIPC,
+        "ipc",
+        must(
+            "kernel.ns.ipc",
+            "ipc namespaces",
+            "build with CONFIG_IPC_NS",
+        ),
+    ),
+    (
+        CloneFlags::CLONE_NEWNET,
+        "net",
+        must(
+            "kernel.ns.net",
+            "network namespaces",
+            "build with CONFIG_NET_NS",
+        ),
+    ),
     (
         CloneFlags::CLONE_NEWCGROUP,
         "cgroup",
-        should("kernel.ns.cgroup", "cgroup namespaces", "use Linux 4.6 or newer, or leave the cgroup namespace out"),
+        should(
+            "kernel.ns.cgroup",
+            "cgroup namespaces",
+            "use Linux 4.6 or newer, or leave the cgroup namespace out",
+        ),
     ),
 ];
 
 /// A v1 or v2 controller each.
 const CONTROLLERS: [(&str, Missing); 9] = [
-    ("memory", should("kernel.cgroup.memory", "the memory controller", "build with CONFIG_MEMCG (v1 from 6.11: CONFIG_MEMCG_V1), boot with cgroup_enable=memory, and mount or delegate it")),
-    ("cpu", should("kernel.cgroup.cpu", "the cpu controller", "build with CONFIG_CGROUP_SCHED and CONFIG_FAIR_GROUP_SCHED, and mount or delegate it")),
-    ("cpuacct", should("kernel.cgroup.cpuacct", "the cpuacct controller", "build with CONFIG_CGROUP_CPUACCT, and mount it")),
-    ("pids", should("kernel.cgroup.pids", "the pids controller", "use Linux 4.3 or newer with CONFIG_CGROUP_PIDS, and mount or delegate it")),
-    ("cpuset", should("kernel.cgroup.cpuset", "the cpuset controller", "build with CONFIG_CPUSETS (v1 from 6.12: CONFIG_CPUSETS_V1), and mount or delegate it")),
-    ("freezer", should("kernel.cgroup.freezer", "the freezer", "build with CONFIG_CGROUP_FREEZER; for the unified hierarchy use Linux 5.2 or newer")),
-    ("devices", must("kernel.cgroup.devices", "the devices controller", "build with CONFIG_CGROUP_DEVICE, and mount it")),
-    ("io", should("kernel.cgroup.io", "the block io controller", "build with CONFIG_BLK_CGROUP, and mount or delegate it")),
-    ("hugetlb", should("kernel.cgroup.hugetlb", "the hugetlb controller", "build with CONFIG_CGROUP_HUGETLB, and mount or delegate it")),
+    (
+        "memory",
+        should(
+            "kernel.cgroup.memory",
+            "the memory controller",
+            "build with CONFIG_MEMCG (v1 from 6.11: CONFIG_MEMCG_V1), boot with cgroup_enable=memory, and mount or delegate it",
+        ),
+    ),
+    (
+        "cpu",
+        should(
+            "kernel.cgroup.cpu",
+            "the cpu controller",
+            "build with CONFIG_CGROUP_SCHED and CONFIG_FAIR_GROUP_SCHED, and mount or delegate it",
+        ),
+    ),
+    (
+        "cpuacct",
+        should(
+            "kernel.cgroup.cpuacct",
+            "the cpuacct controller",
+            "build with CONFIG_CGROUP_CPUACCT, and mount it",
+        ),
+    ),
+    (
+        "pids",
+        should(
+            "kernel.cgroup.pids",
+            "the pids controller",
+            "use Linux 4.3 or newer with CONFIG_CGROUP_PIDS, and mount or delegate it",
+        ),
+    ),
+    (
+        "cpuset",
+        should(
+            "kernel.cgroup.cpuset",
+            "the cpuset controller",
+            "build with CONFIG_CPUSETS (v1 from 6.12: CONFIG_CPUSETS_V1), and mount or delegate it",
+        ),
+    ),
+    (
+        "freezer",
+        should(
+            "kernel.cgroup.freezer",
+            "the freezer",
+            "build with CONFIG_CGROUP_FREEZER; for the unified hierarchy use Linux 5.2 or newer",
+        ),
+    ),
+    (
+        "devices",
+        must(
+            "kernel.cgroup.devices",
+            "the devices controller",
+            "build with CONFIG_CGROUP_DEVICE, and mount it",
+        ),
+    ),
+    (
+        "io",
+        should(
+            "kernel.cgroup.io",
+            "the block io controller",
+            "build with CONFIG_BLK_CGROUP, and mount or delegate it",
+        ),
+    ),
+    (
+        "hugetlb",
+        should(
+            "kernel.cgroup.hugetlb",
+            "the hugetlb controller",
+            "build with CONFIG_CGROUP_HUGETLB, and mount or delegate it",
+        ),
+    ),
 ];
 
 /// A requirement for a controller that is not in the table above.
@@ -122,7 +269,9 @@ const OTHER_CONTROLLER: Missing = should(
 /// What is missing without a controller; v1's `blkio` is `io`.
 pub(super) fn controller(name: &str) -> Missing {
     let name = if name == "blkio" { "io" } else { name };
-    let known = CONTROLLERS.iter().find(|(controller, _)| *controller == name);
+    let known = CONTROLLERS
+        .iter()
+        .find(|(controller, _)| *controller == name);
     known.map_or(OTHER_CONTROLLER, |(_, missing)| missing.clone())
 }
 
@@ -138,12 +287,20 @@ pub(super) fn namespaces(wanted: CloneFlags) -> Result<(), Missing> {
 
 fn has_namespace(name: &str) -> bool {
     // mnt, pid and the others got their files in 3.8 at the latest.
-    nix::unistd::access(&*Path::new("/proc/self/ns").join(name), nix::unistd::AccessFlags::F_OK).is_ok()
+    nix::unistd::access(
+        &*Path::new("/proc/self/ns").join(name),
+        nix::unistd::AccessFlags::F_OK,
+    )
+    .is_ok()
 }
 
 /// Makes sure that the kernel can filter system calls.
 pub(super) fn seccomp() -> Result<(), Missing> {
-    if program::filters_supported() { Ok(()) } else { Err(SECCOMP) }
+    if program::filters_supported() {
+        Ok(())
+    } else {
+        Err(SECCOMP)
+    }
 }
 
 /// What this kernel lacks; empty when it is fit.

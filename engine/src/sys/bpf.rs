@@ -69,7 +69,14 @@ fn number(fd: BorrowedFd<'_>) -> Result<u32, Errno> {
 /// `attr` must be the structure that `command` takes, with pointers that live over the call.
 unsafe fn bpf<T>(command: usize, attr: &mut T) -> Result<i64, Errno> {
     // SAFETY: the caller vouches for the structure; the size is its own.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
     Errno::result(result)
 }
 
@@ -90,7 +97,10 @@ pub(crate) fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Er
 }
 
 /// Attaches a device program to a cgroup folder, beside those already there.
-pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn attach_device_program(
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+) -> Result<(), Errno> {
     let mut attr = AttachAttr {
         target: number(cgroup)?,
         program: number(program)?,
@@ -102,7 +112,10 @@ pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<
 }
 
 /// Detaches a device program from a cgroup folder.
-pub(crate) fn detach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn detach_device_program(
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+) -> Result<(), Errno> {
     let mut attr = AttachAttr {
         target: number(cgroup)?,
         program: number(program)?,
@@ -126,7 +139,10 @@ pub(crate) fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, Er
     // SAFETY: `ids` has room for `count` and lives over the call.
     unsafe { bpf(PROG_QUERY, &mut attr) }?;
     let count = usize::try_from(attr.count).unwrap_or_default();
-    ids.iter().take(count).map(|id| program_by_id(*id)).collect()
+    ids.iter()
+        .take(count)
+        .map(|id| program_by_id(*id))
+        .collect()
 }
 
 fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {

@@ -114,7 +114,8 @@ fn clone2(request: Request<'_>) -> Result<Side, Errno> {
     // Kernels before 5.2 ignore or refuse CLONE_PIDFD, so it is not asked for here.
     // SAFETY: a null stack without CLONE_VM means a copy of this one; the remaining arguments
     // are not looked at without their flags.
-    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) };
     let pid = Errno::result(result)?;
     if pid > 0 {
         pidfd = pidfd_open_raw(u32::try_from(pid).unwrap_or_default()).unwrap_or(-1);

@@ -42,7 +42,10 @@ const fn high(set: u64) -> u32 {
 
 /// Sets this thread's effective, permitted and inheritable capabilities.
 pub(crate) fn set_capabilities(sets: CapabilitySets) -> Result<(), Errno> {
-    let header = Header { version: VERSION_3, pid: 0 };
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
     let half = |of: fn(u64) -> u32| Data {
         effective: of(sets.effective),
         permitted: of(sets.permitted),
@@ -56,7 +59,10 @@ pub(crate) fn set_capabilities(sets: CapabilitySets) -> Result<(), Errno> {
 
 /// This thread's effective, permitted and inheritable capabilities.
 pub(crate) fn capabilities() -> Result<CapabilitySets, Errno> {
-    let header = Header { version: VERSION_3, pid: 0 };
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
     let mut data = [Data::default(); 2];
     // SAFETY: version 3 writes two elements of `data`; both structures live over the call.
     let result = unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) };
@@ -83,12 +89,20 @@ pub(crate) fn drop_bounding(capability: u8) -> Result<(), Errno> {
 
 /// Empties the ambient set. `EINVAL`: the kernel has none (before 4.3).
 pub(crate) fn clear_ambient() -> Result<(), Errno> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as usize, 0)
+    prctl(
+        libc::PR_CAP_AMBIENT,
+        libc::PR_CAP_AMBIENT_CLEAR_ALL as usize,
+        0,
+    )
 }
 
 /// Adds a permitted and inheritable capability to the ambient set (4.3).
 pub(crate) fn raise_ambient(capability: u8) -> Result<(), Errno> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as usize, usize::from(capability))
+    prctl(
+        libc::PR_CAP_AMBIENT,
+        libc::PR_CAP_AMBIENT_RAISE as usize,
+        usize::from(capability),
+    )
 }
 
 /// Sets the NIS domain name of the UTS namespace.
@@ -108,10 +122,19 @@ pub(crate) fn new_session_keyring() -> Result<(), Errno> {
 
 /// Sets one resource limit of this process; `RLIM_INFINITY` is `u64::MAX`.
 pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
-    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
     // SAFETY: `limit` lives over the call; a null old limit is allowed.
     let result = unsafe {
-        libc::syscall(libc::SYS_prlimit64, 0_usize, resource as usize, &raw const limit, 0_usize)
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0_usize,
+            resource as usize,
+            &raw const limit,
+            0_usize,
+        )
     };
     Errno::result(result).map(drop)
 }

@@ -20,7 +20,10 @@ pub(crate) fn seal_from(first: RawFd, descriptors: Option<BorrowedFd<'_>>) -> Re
     let from = usize::try_from(first).map_err(|_| Errno::EBADF)?;
     // SAFETY: changes flags of descriptors only.
     let sealed = unsafe {
-        newer::call(Newer::CloseRange, [from, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0])
+        newer::call(
+            Newer::CloseRange,
+            [from, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0],
+        )
     };
     match (sealed, descriptors) {
         (Ok(_), _) => Ok(()),
@@ -53,7 +56,12 @@ fn seal_listed(first: RawFd, folder: BorrowedFd<'_>) -> Result<(), Errno> {
     loop {
         // SAFETY: pointer and length belong to one buffer.
         let read = unsafe {
-            libc::syscall(libc::SYS_getdents64, folder.as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
+            libc::syscall(
+                libc::SYS_getdents64,
+                folder.as_raw_fd(),
+                buffer.as_mut_ptr(),
+                buffer.len(),
+            )
         };
         let read = usize::try_from(Errno::result(read)?).unwrap_or_default();
         if read == 0 {
@@ -101,7 +109,11 @@ pub(crate) fn received(fd: RawFd) -> OwnedFd {
 }
 
 /// Opens without allocating, and without the `O_LARGEFILE` surprises of wrappers.
-pub(crate) fn write_once(at: BorrowedFd<'_>, name: &std::ffi::CStr, data: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_once(
+    at: BorrowedFd<'_>,
+    name: &std::ffi::CStr,
+    data: &[u8],
+) -> Result<(), Errno> {
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     let file = nix::fcntl::openat(at, name, flags, Mode::empty())?;
     match nix::unistd::write(&file, data)? {

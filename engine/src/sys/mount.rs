@@ -76,12 +76,20 @@ fn number(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
 
 /// A detached copy of the mount (tree) at `path`: what a bind mount would attach.
 pub(crate) fn clone_path(path: &CStr, depth: Depth) -> Result<OwnedFd, Errno> {
-    open_tree(libc::AT_FDCWD as usize, path, OPEN_TREE_CLONE | recursion(depth))
+    open_tree(
+        libc::AT_FDCWD as usize,
+        path,
+        OPEN_TREE_CLONE | recursion(depth),
+    )
 }
 
 /// A detached copy of the mount (tree) at an open file.
 pub(crate) fn clone_fd(file: BorrowedFd<'_>, depth: Depth) -> Result<OwnedFd, Errno> {
-    open_tree(number(file)?, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | recursion(depth))
+    open_tree(
+        number(file)?,
+        c"",
+        OPEN_TREE_CLONE | AT_EMPTY_PATH | recursion(depth),
+    )
 }
 
 fn open_tree(at: usize, path: &CStr, flags: usize) -> Result<OwnedFd, Errno> {

@@ -52,7 +52,13 @@ pub(crate) fn open_in_root(
             },
     };
     let root = usize::try_from(root.as_raw_fd()).map_err(|_| Errno::EBADF)?;
-    let args = [root, path.as_ptr() as usize, &raw const how as usize, size_of::<OpenHow>(), 0];
+    let args = [
+        root,
+        path.as_ptr() as usize,
+        &raw const how as usize,
+        size_of::<OpenHow>(),
+        0,
+    ];
     // SAFETY: `path` is terminated, `how` has the size given; both live over the call.
     let fd = unsafe { newer::call(Newer::Openat2, args) }?;
     let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
@@ -64,7 +70,12 @@ pub(crate) fn open_in_root(
 pub(crate) fn read_link<'a>(link: BorrowedFd<'_>, target: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     // SAFETY: pointer and length belong to one slice; the empty path means the descriptor itself.
     let read = unsafe {
-        libc::readlinkat(link.as_raw_fd(), c"".as_ptr(), target.as_mut_ptr().cast(), target.len())
+        libc::readlinkat(
+            link.as_raw_fd(),
+            c"".as_ptr(),
+            target.as_mut_ptr().cast(),
+            target.len(),
+        )
     };
     let read = usize::try_from(Errno::result(read)?).unwrap_or_default();
     if read >= target.len() {

@@ -30,7 +30,13 @@ impl StringArray {
 /// Replaces the process image; returns only when that failed.
 pub(crate) fn execute(program: &CStr, args: &StringArray, env: &StringArray) -> Errno {
     // SAFETY: both arrays are null-terminated and point at terminated strings that they own.
-    unsafe { libc::execve(program.as_ptr(), args.pointers.as_ptr(), env.pointers.as_ptr()) };
+    unsafe {
+        libc::execve(
+            program.as_ptr(),
+            args.pointers.as_ptr(),
+            env.pointers.as_ptr(),
+        )
+    };
     Errno::last()
 }
 
@@ -67,7 +73,12 @@ pub(crate) fn install_filter(filter: &[Instruction], flags: u32) -> Result<(), E
     };
     // SAFETY: `program` describes one slice; both live over the call, and the kernel copies.
     let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags as usize, &raw const program)
+        libc::syscall(
+            libc::SYS_seccomp,
+            SECCOMP_SET_MODE_FILTER,
+            flags as usize,
+            &raw const program,
+        )
     };
     match Errno::result(result) {
         // The seccomp call is of 3.17; prctl does the same without flags since 3.5.
@@ -92,7 +103,13 @@ pub(crate) fn install_filter(filter: &[Instruction], flags: u32) -> Result<(), E
 pub(crate) fn filters_supported() -> bool {
     // SAFETY: a null filter is refused with EFAULT; nothing is installed.
     let result = unsafe {
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER as usize, 0_usize, 0_usize, 0_usize)
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER as usize,
+            0_usize,
+            0_usize,
+            0_usize,
+        )
     };
     Errno::result(result) == Err(Errno::EFAULT)
 }

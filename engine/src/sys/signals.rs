@@ -32,7 +32,13 @@ fn set_mask(how: i32, fill: Fill) {
     // The kernel's set has 64 bits on every architecture here, unlike the C library's.
     // SAFETY: `set` has the size given; a null old set is allowed.
     unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set, 0_usize, size_of::<u64>())
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            how,
+            &raw const set,
+            0_usize,
+            size_of::<u64>(),
+        )
     };
 }
 
@@ -41,7 +47,13 @@ pub(crate) fn wait_any() -> Result<i32, Errno> {
     let set = u64::MAX;
     // SAFETY: `set` has the size given; null information and time-out are allowed.
     let signal = unsafe {
-        libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, 0_usize, 0_usize, size_of::<u64>())
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            &raw const set,
+            0_usize,
+            0_usize,
+            size_of::<u64>(),
+        )
     };
     Errno::result(signal).map(|signal| i32::try_from(signal).unwrap_or_default())
 }
@@ -72,7 +84,14 @@ pub(crate) fn reap(pid: i32) -> Result<Ended, Errno> {
 fn wait4(pid: i32, options: i32) -> Result<Option<Ended>, Errno> {
     let mut status = 0;
     // SAFETY: `status` lives over the call; a null rusage is allowed.
-    let result = unsafe { libc::wait4(pid, &raw mut status, options | libc::__WALL, std::ptr::null_mut()) };
+    let result = unsafe {
+        libc::wait4(
+            pid,
+            &raw mut status,
+            options | libc::__WALL,
+            std::ptr::null_mut(),
+        )
+    };
     let pid = Errno::result(result)?;
     Ok((pid > 0).then_some(Ended { pid, status }))
 }

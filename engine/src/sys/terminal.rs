@@ -10,7 +10,13 @@ use nix::libc;
 pub(crate) fn unlock(master: BorrowedFd<'_>) -> Result<(), Errno> {
     let unlocked: libc::c_int = 0;
     // SAFETY: TIOCSPTLCK reads an int.
-    let result = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK as _, &raw const unlocked) };
+    let result = unsafe {
+        libc::ioctl(
+            master.as_raw_fd(),
+            libc::TIOCSPTLCK as _,
+            &raw const unlocked,
+        )
+    };
     Errno::result(result).map(drop)
 }
 
@@ -26,7 +32,8 @@ pub(crate) fn number(master: BorrowedFd<'_>) -> Result<u32, Errno> {
 pub(crate) fn open_peer(master: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: TIOCGPTPEER takes open flags by value.
-    let fd = Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER as _, flags) })?;
+    let fd =
+        Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER as _, flags) })?;
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -40,8 +47,14 @@ pub(crate) fn control(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Sets rows and columns.
 pub(crate) fn resize(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<(), Errno> {
-    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = libc::winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     // SAFETY: TIOCSWINSZ reads a winsize.
-    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) };
+    let result =
+        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) };
     Errno::result(result).map(drop)
 }

@@ -357,7 +357,7 @@ fn what_was_left_out_by_selection_is_said_and_held_against_a_strict_policy() {
     assert_eq!(results.verdict, Verdict::NotTested);
     assert_eq!(
         results.reasons,
-        ["1 cells of the matrix were left out by selection"]
+        ["1 cell of the matrix left out by selection"]
     );
     assert!(
         results

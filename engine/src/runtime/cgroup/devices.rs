@@ -46,7 +46,13 @@ const DEFAULTS: [Rule; 11] = [
 ];
 
 const fn rule(kind: Kind, major: Option<u32>, minor: Option<u32>, access: Access) -> Rule {
-    Rule { allow: true, kind: Some(kind), major, minor, access }
+    Rule {
+        allow: true,
+        kind: Some(kind),
+        major,
+        minor,
+        access,
+    }
 }
 
 /// The spec's rules with the defaults behind them; none when the spec has none.
@@ -60,7 +66,9 @@ pub(super) fn rules(spec: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>, Error> {
 }
 
 fn parse(spec: &LinuxDeviceCgroup) -> Result<Rule, Error> {
-    let wrong = || Error::Rule { rule: format!("{spec:?}") };
+    let wrong = || Error::Rule {
+        rule: format!("{spec:?}"),
+    };
     let number = |value: Option<i64>| match value {
         None | Some(-1) => Ok(None),
         Some(value) => u32::try_from(value).map(Some).map_err(|_| wrong()),
@@ -93,7 +101,8 @@ fn parse(spec: &LinuxDeviceCgroup) -> Result<Rule, Error> {
 impl Rule {
     /// The v1 file and the line for it.
     pub(super) fn legacy(self) -> (&'static str, String) {
-        let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
+        let number =
+            |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
         let kind = match self.kind {
             // The kernel takes nothing but the letter into account.
             None => return (self.file(), "a".to_owned()),
@@ -101,12 +110,27 @@ impl Rule {
             Some(Kind::Char) => 'c',
         };
         let letters = [(1, 'm'), (2, 'r'), (4, 'w')];
-        let access: String = letters.iter().filter(|(bit, _)| self.access.0 & bit != 0).map(|(_, letter)| letter).collect();
-        (self.file(), format!("{kind} {}:{} {access}", number(self.major), number(self.minor)))
+        let access: String = letters
+            .iter()
+            .filter(|(bit, _)| self.access.0 & bit != 0)
+            .map(|(_, letter)| letter)
+            .collect();
+        (
+            self.file(),
+            format!(
+                "{kind} {}:{} {access}",
+                number(self.major),
+                number(self.minor)
+            ),
+        )
     }
 
     fn file(self) -> &'static str {
-        if self.allow { "devices.allow" } else { "devices.deny" }
+        if self.allow {
+            "devices.allow"
+        } else {
+            "devices.deny"
+        }
     }
 
     /// Whether no access can pass it by.
@@ -147,7 +171,12 @@ pub(super) fn program(rules: &[Rule]) -> Vec<Instruction> {
 fn merged(rules: &[Rule]) -> Vec<Rule> {
     let mut merged: Vec<Rule> = Vec::new();
     for rule in rules {
-        match merged.iter_mut().rev().take_while(|earlier| earlier.allow).find(|earlier| earlier.same_devices(rule)) {
+        match merged
+            .iter_mut()
+            .rev()
+            .take_while(|earlier| earlier.allow)
+            .find(|earlier| earlier.same_devices(rule))
+        {
             Some(earlier) if rule.allow => earlier.access.0 |= rule.access.0,
             _ => merged.push(*rule),
         }
@@ -165,7 +194,11 @@ fn append_rule(program: &mut Vec<Instruction>, rule: &Rule) {
         tests.push(Test::NotEqual(2, number));
     }
     if rule.access != ALL {
-        tests.push(if rule.allow { Test::HasOther(rule.access) } else { Test::HasNone(rule.access) });
+        tests.push(if rule.allow {
+            Test::HasOther(rule.access)
+        } else {
+            Test::HasNone(rule.access)
+        });
     }
     tests.extend(rule.major.map(|major| Test::NotEqual(4, major)));
     tests.extend(rule.minor.map(|minor| Test::NotEqual(5, minor)));
@@ -199,40 +232,83 @@ impl Test {
         match self {
             Self::NotEqual(register, value) => program.push(jump(0x55, register, value, skip)),
             Self::HasOther(access) => {
-                program.extend([move_register(1, 3), and(1, !access.0 & 7), jump(0x55, 1, 0, skip)]);
+                program.extend([
+                    move_register(1, 3),
+                    and(1, !access.0 & 7),
+                    jump(0x55, 1, 0, skip),
+                ]);
             }
             Self::HasNone(access) => {
-                program.extend([move_register(1, 3), and(1, access.0), jump(0x15, 1, 0, skip)]);
+                program.extend([
+                    move_register(1, 3),
+                    and(1, access.0),
+                    jump(0x15, 1, 0, skip),
+                ]);
             }
         }
     }
 }
 
-const EXIT: Instruction = Instruction { code: 0x95, registers: 0, offset: 0, immediate: 0 };
+const EXIT: Instruction = Instruction {
+    code: 0x95,
+    registers: 0,
+    offset: 0,
+    immediate: 0,
+};
 
 /// 32-bit load from the context, which r1 points to.
 const fn load(to: u8, offset: i16) -> Instruction {
-    Instruction { code: 0x61, registers: to | 1 << 4, offset, immediate: 0 }
+    Instruction {
+        code: 0x61,
+        registers: to | 1 << 4,
+        offset,
+        immediate: 0,
+    }
 }
 
 const fn move_register(to: u8, from: u8) -> Instruction {
-    Instruction { code: 0xbc, registers: to | from << 4, offset: 0, immediate: 0 }
+    Instruction {
+        code: 0xbc,
+        registers: to | from << 4,
+        offset: 0,
+        immediate: 0,
+    }
 }
 
 const fn shift_right(register: u8, by: i32) -> Instruction {
-    Instruction { code: 0x74, registers: register, offset: 0, immediate: by }
+    Instruction {
+        code: 0x74,
+        registers: register,
+        offset: 0,
+        immediate: by,
+    }
 }
 
 const fn and(register: u8, mask: u32) -> Instruction {
-    Instruction { code: 0x54, registers: register, offset: 0, immediate: mask.cast_signed() }
+    Instruction {
+        code: 0x54,
+        registers: register,
+        offset: 0,
+        immediate: mask.cast_signed(),
+    }
 }
 
 const fn jump(code: u8, register: u8, value: u32, skip: i16) -> Instruction {
-    Instruction { code, registers: register, offset: skip, immediate: value.cast_signed() }
+    Instruction {
+        code,
+        registers: register,
+        offset: skip,
+        immediate: value.cast_signed(),
+    }
 }
 
 const fn set_result(value: i32) -> Instruction {
-    Instruction { code: 0xb7, registers: 0, offset: 0, immediate: value }
+    Instruction {
+        code: 0xb7,
+        registers: 0,
+        offset: 0,
+        immediate: value,
+    }
 }
 
 #[cfg(test)]
@@ -246,7 +322,12 @@ mod tests {
         let mut registers = [0_u64; 10];
         let mut next = 0_usize;
         loop {
-            let Instruction { code, registers: pair, offset, immediate } = program[next];
+            let Instruction {
+                code,
+                registers: pair,
+                offset,
+                immediate,
+            } = program[next];
             let (to, from) = (usize::from(pair & 15), usize::from(pair >> 4));
             let value = u64::from(immediate.cast_unsigned());
             next += 1;
@@ -266,7 +347,8 @@ mod tests {
     }
 
     fn spec(json: &str) -> Vec<Rule> {
-        rules(&serde_json::from_str::<Vec<LinuxDeviceCgroup>>(json).expect("rules")).expect("valid rules")
+        rules(&serde_json::from_str::<Vec<LinuxDeviceCgroup>>(json).expect("rules"))
+            .expect("valid rules")
     }
 
     const BLOCK: u32 = 1;
@@ -313,7 +395,8 @@ mod tests {
 
     #[test]
     fn a_rule_with_other_letters_is_refused() {
-        let bad: LinuxDeviceCgroup = serde_json::from_str(r#"{"allow":true,"access":"rx"}"#).expect("a rule");
+        let bad: LinuxDeviceCgroup =
+            serde_json::from_str(r#"{"allow":true,"access":"rx"}"#).expect("a rule");
         rules(&[bad]).expect_err("x is no access");
     }
 }

@@ -10,7 +10,9 @@ use crate::runtime::requirement::Missing;
 #[non_exhaustive]
 pub enum Error {
     /// Not a plain absolute path.
-    #[error("{path:?} is no cgroup path; give an absolute path without `.` and `..`, such as /keel/web")]
+    #[error(
+        "{path:?} is no cgroup path; give an absolute path without `.` and `..`, such as /keel/web"
+    )]
     Path {
         /// The path in question.
         path: String,
@@ -43,7 +45,9 @@ pub enum Error {
         seconds: u64,
     },
     /// A device rule that cannot be understood.
-    #[error("the device rule {rule:?} is not valid; access is made of r, w and m, the type is a, b or c")]
+    #[error(
+        "the device rule {rule:?} is not valid; access is made of r, w and m, the type is a, b or c"
+    )]
     Rule {
         /// The rule.
         rule: String,

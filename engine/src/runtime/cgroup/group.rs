@@ -44,7 +44,10 @@ impl Cgroup {
         let (folders, settings) = match hierarchies {
             Hierarchies::Absent => return Err(requirement::CGROUP.into()),
             Hierarchies::Unified(root) => {
-                let settings = resources.map(settings::unified).transpose()?.unwrap_or_default();
+                let settings = resources
+                    .map(settings::unified)
+                    .transpose()?
+                    .unwrap_or_default();
                 let folder = path.below(root);
                 if delegate::make(root, path)? == Made::Old {
                     refuse_used(&folder)?;
@@ -52,12 +55,23 @@ impl Cgroup {
                 (Folders::Unified(folder), settings)
             }
             Hierarchies::Legacy(list) => {
-                let settings = resources.map(settings::legacy).transpose()?.unwrap_or_default();
-                (Folders::Legacy(make_legacy(list, path, &settings)?), settings)
+                let settings = resources
+                    .map(settings::legacy)
+                    .transpose()?
+                    .unwrap_or_default();
+                (
+                    Folders::Legacy(make_legacy(list, path, &settings)?),
+                    settings,
+                )
             }
         };
-        let group = Self { path: path.clone(), folders };
-        let limited = group.set(&settings).and_then(|()| group.set_devices(resources));
+        let group = Self {
+            path: path.clone(),
+            folders,
+        };
+        let limited = group
+            .set(&settings)
+            .and_then(|()| group.set_devices(resources));
         match limited {
             Ok(()) => Ok(group),
             Err(error) => {
@@ -84,7 +98,10 @@ impl Cgroup {
                 Folders::Legacy(list.into_iter().filter_map(with_folder).collect())
             }
         };
-        Ok(Self { path: path.clone(), folders })
+        Ok(Self {
+            path: path.clone(),
+            folders,
+        })
     }
 
     /// Its place.
@@ -145,7 +162,9 @@ impl Cgroup {
             Some(folder) => tree::read_if_there(folder, file)?,
             None => None,
         };
-        Ok(text.and_then(|text| tree::keyed(&text, "oom_kill")).unwrap_or_default())
+        Ok(text
+            .and_then(|text| tree::keyed(&text, "oom_kill"))
+            .unwrap_or_default())
     }
 
     /// The processes in it and below, ids in the caller's pid namespace.
@@ -164,12 +183,14 @@ impl Cgroup {
             Folders::Unified(folder) => (Some(folder.as_path()), &[][..]),
             Folders::Legacy(list) => (None, list.as_slice()),
         };
-        one.into_iter().chain(list.iter().map(|(_, folder)| folder.as_path()))
+        one.into_iter()
+            .chain(list.iter().map(|(_, folder)| folder.as_path()))
     }
 
     /// A folder in which all its processes are.
     pub(super) fn tasks_folder(&self) -> Option<&Path> {
-        self.folder_of("freezer").or_else(|| self.all_folders().next())
+        self.folder_of("freezer")
+            .or_else(|| self.all_folders().next())
     }
 
     /// v1: the folder of a controller; v2: the only one.
@@ -200,7 +221,8 @@ impl Cgroup {
             // v1 keeps memory ≤ memory+swap at every moment, so a running group that is to get more
             // of both needs the second first.
             Err(Error::Io { source, .. })
-                if source.raw_os_error() == Some(nix::libc::EINVAL) && setting.file == "memory.limit_in_bytes" =>
+                if source.raw_os_error() == Some(nix::libc::EINVAL)
+                    && setting.file == "memory.limit_in_bytes" =>
             {
                 tree::write(folder, "memory.memsw.limit_in_bytes", "-1")?;
                 tree::write(folder, &setting.file, &setting.value)
@@ -218,7 +240,9 @@ impl Cgroup {
         match &self.folders {
             Folders::Unified(folder) => set_device_program(folder, &rules),
             Folders::Legacy(_) => {
-                let folder = self.folder_of("devices").ok_or_else(|| requirement::controller("devices"))?;
+                let folder = self
+                    .folder_of("devices")
+                    .ok_or_else(|| requirement::controller("devices"))?;
                 for rule in rules {
                     let (file, line) = rule.legacy();
                     tree::write(folder, file, &line)?;
@@ -232,7 +256,8 @@ impl Cgroup {
 /// The controller's files are there but this one is not.
 fn missing_file(folder: &Path, setting: &Setting) -> requirement::Missing {
     let swap = setting.file.contains("memsw") || setting.file.contains("swap.");
-    let other = setting.file == "memory.memsw.limit_in_bytes" && folder.join("memory.limit_in_bytes").exists()
+    let other = setting.file == "memory.memsw.limit_in_bytes"
+        && folder.join("memory.limit_in_bytes").exists()
         || setting.file == "memory.swap.max" && folder.join("memory.max").exists();
     if swap && other {
         return requirement::SWAP;
@@ -246,7 +271,9 @@ fn refuse_used(folder: &Path) -> Result<(), Error> {
     if pids.is_empty() {
         return Ok(());
     }
-    Err(Error::InUse { path: folder.to_owned() })
+    Err(Error::InUse {
+        path: folder.to_owned(),
+    })
 }
 
 fn make_legacy(
@@ -256,7 +283,9 @@ fn make_legacy(
 ) -> Result<Vec<(Hierarchy, PathBuf)>, Error> {
     let mut folders = Vec::new();
     for hierarchy in list {
-        let asked = settings.iter().any(|setting| hierarchy.has(&setting.controller));
+        let asked = settings
+            .iter()
+            .any(|setting| hierarchy.has(&setting.controller));
         if !asked && !hierarchy.always_used() {
             continue;
         }
@@ -303,13 +332,17 @@ fn inherit_cpuset(above: &Path, folder: &Path) -> Result<(), Error> {
 
 /// Attaches the new program before the old ones go, so that no moment is without rules.
 fn set_device_program(folder: &Path, rules: &[devices::Rule]) -> Result<(), Error> {
-    let failed = |errno: nix::errno::Errno| tree::failed("attach a device program to", folder, errno.into());
+    let failed =
+        |errno: nix::errno::Errno| tree::failed("attach a device program to", folder, errno.into());
     let opened = File::open(folder).map_err(|source| tree::failed("open", folder, source))?;
     // ENOSYS: no bpf call; EINVAL: no device programs.
-    let program = bpf::load_device_program(&devices::program(rules)).map_err(|errno| match errno {
-        nix::errno::Errno::ENOSYS | nix::errno::Errno::EINVAL => Error::Missing(requirement::CGROUP_BPF),
-        other => failed(other),
-    })?;
+    let program =
+        bpf::load_device_program(&devices::program(rules)).map_err(|errno| match errno {
+            nix::errno::Errno::ENOSYS | nix::errno::Errno::EINVAL => {
+                Error::Missing(requirement::CGROUP_BPF)
+            }
+            other => failed(other),
+        })?;
     let old = bpf::device_programs(opened.as_fd()).unwrap_or_default();
     bpf::attach_device_program(opened.as_fd(), program.as_fd()).map_err(failed)?;
     for program in old {

@@ -11,7 +11,15 @@ const ROOT: &str = "/sys/fs/cgroup";
 
 /// Controllers that every container is put in, so that it can be stopped, counted and limited
 /// later; the others only when a limit asks for them, as each folder costs time.
-const ALWAYS: [&str; 7] = ["devices", "freezer", "memory", "cpu", "cpuacct", "pids", "name=systemd"];
+const ALWAYS: [&str; 7] = [
+    "devices",
+    "freezer",
+    "memory",
+    "cpu",
+    "cpuacct",
+    "pids",
+    "name=systemd",
+];
 
 /// Which kind of hierarchies are mounted below `/sys/fs/cgroup`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +57,9 @@ pub struct Hierarchy {
 impl Hierarchy {
     /// Whether every container gets a folder in it.
     pub(in crate::runtime) fn always_used(&self) -> bool {
-        self.controllers.iter().any(|controller| ALWAYS.contains(&controller.as_str()))
+        self.controllers
+            .iter()
+            .any(|controller| ALWAYS.contains(&controller.as_str()))
     }
 
     /// Whether one of its controllers is this one.
@@ -59,7 +69,10 @@ impl Hierarchy {
 
     /// The mount options that mount it once more.
     pub(in crate::runtime) fn options(&self) -> String {
-        let name = self.controllers.iter().any(|controller| controller.starts_with("name="));
+        let name = self
+            .controllers
+            .iter()
+            .any(|controller| controller.starts_with("name="));
         // A named hierarchy must be asked for as one without controllers, but only if it has none.
         if name && self.controllers.len() == 1 {
             return format!("none,{}", self.controllers.join(","));
@@ -93,8 +106,13 @@ impl Hierarchies {
                 b"cgroup" => {
                     let controllers = controllers(&mount.options);
                     // The same hierarchy can be mounted several times; the first will do.
-                    if !controllers.is_empty() && legacy.iter().all(|other| other.controllers != controllers) {
-                        legacy.push(Hierarchy { point: mount.point, controllers });
+                    if !controllers.is_empty()
+                        && legacy.iter().all(|other| other.controllers != controllers)
+                    {
+                        legacy.push(Hierarchy {
+                            point: mount.point,
+                            controllers,
+                        });
                     }
                 }
                 b"cgroup2" => unified = Some(mount.point),
@@ -102,7 +120,9 @@ impl Hierarchies {
             }
         }
         match (unified, legacy) {
-            (Some(point), legacy) if !legacy.iter().any(Hierarchy::has_controllers) => Self::Unified(point),
+            (Some(point), legacy) if !legacy.iter().any(Hierarchy::has_controllers) => {
+                Self::Unified(point)
+            }
             (_, legacy) if !legacy.is_empty() => Self::Legacy(legacy),
             _ => Self::Absent,
         }
@@ -128,15 +148,25 @@ impl Hierarchies {
 
 impl Hierarchy {
     fn has_controllers(&self) -> bool {
-        self.controllers.iter().any(|controller| !controller.starts_with("name="))
+        self.controllers
+            .iter()
+            .any(|controller| !controller.starts_with("name="))
     }
 }
 
 /// The controllers among a v1 hierarchy's options, without `rw`, `xattr`, `release_agent=` …
 fn controllers(options: &[u8]) -> Vec<String> {
     const OPTIONS: [&str; 10] = [
-        "rw", "ro", "xattr", "noprefix", "clone_children", "none", "favordynmods", "nofavordynmods",
-        "cpuset_v2_mode", "all",
+        "rw",
+        "ro",
+        "xattr",
+        "noprefix",
+        "clone_children",
+        "none",
+        "favordynmods",
+        "nofavordynmods",
+        "cpuset_v2_mode",
+        "all",
     ];
     String::from_utf8_lossy(options)
         .split(',')
@@ -182,8 +212,15 @@ mod tests {
 
     #[test]
     fn a_named_hierarchy_beside_the_unified_one_does_not_make_it_v1() {
-        let systemd = HYBRID.split(|b| *b == b'\n').skip(2).collect::<Vec<_>>().join(&b'\n');
-        assert_eq!(Hierarchies::from_mounts(&systemd), Hierarchies::Unified("/sys/fs/cgroup/unified".into()));
+        let systemd = HYBRID
+            .split(|b| *b == b'\n')
+            .skip(2)
+            .collect::<Vec<_>>()
+            .join(&b'\n');
+        assert_eq!(
+            Hierarchies::from_mounts(&systemd),
+            Hierarchies::Unified("/sys/fs/cgroup/unified".into())
+        );
         assert_eq!(Hierarchies::from_mounts(b""), Hierarchies::Absent);
     }
 }

@@ -112,7 +112,9 @@ fn freeze_unified(folder: &Path, to: Freezer) -> Result<(), Error> {
         Freezer::Thawed => ("0", "frozen 0", "thawed"),
     };
     match tree::write(folder, "cgroup.freeze", value) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && folder.is_dir() => {
+        Err(Error::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && folder.is_dir() =>
+        {
             return Err(requirement::controller("freezer").into());
         }
         other => other?,
@@ -141,7 +143,11 @@ fn freeze_unified(folder: &Path, to: Freezer) -> Result<(), Error> {
 }
 
 fn timeout(folder: &Path, state: &'static str) -> Error {
-    Error::Timeout { path: folder.to_owned(), state, seconds: PATIENCE.as_secs() }
+    Error::Timeout {
+        path: folder.to_owned(),
+        state,
+        seconds: PATIENCE.as_secs(),
+    }
 }
 
 /// Waits where the kernel has no event to wait for.

@@ -15,7 +15,9 @@ impl CgroupPath {
     /// [`Error::Path`] as [`CgroupPath::parse`].
     pub fn of_container(id: &str) -> Result<Self, Error> {
         if id.contains('/') {
-            return Err(Error::Path { path: id.to_owned() });
+            return Err(Error::Path {
+                path: id.to_owned(),
+            });
         }
         Self::parse(&format!("/keel/{id}"))
     }
@@ -28,7 +30,9 @@ impl CgroupPath {
         let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\0', '\n']);
         match path.strip_prefix('/') {
             Some(rest) if rest.split('/').all(plain) => Ok(Self(path.to_owned())),
-            _ => Err(Error::Path { path: path.to_owned() }),
+            _ => Err(Error::Path {
+                path: path.to_owned(),
+            }),
         }
     }
 
@@ -54,11 +58,23 @@ mod tests {
 
     #[test]
     fn only_plain_absolute_paths_are_taken() {
-        for bad in ["", "/", "keel", "/keel/../x", "/a//b", "/a/.", "/a/", "/a\n/b"] {
+        for bad in [
+            "",
+            "/",
+            "keel",
+            "/keel/../x",
+            "/a//b",
+            "/a/.",
+            "/a/",
+            "/a\n/b",
+        ] {
             CgroupPath::parse(bad).expect_err(bad);
         }
         let path = CgroupPath::of_container("web").expect("a path");
-        assert_eq!(path.below(Path::new("/sys/fs/cgroup")), Path::new("/sys/fs/cgroup/keel/web"));
+        assert_eq!(
+            path.below(Path::new("/sys/fs/cgroup")),
+            Path::new("/sys/fs/cgroup/keel/web")
+        );
         CgroupPath::of_container("../x").expect_err("leads out");
     }
 }

@@ -37,7 +37,9 @@ impl Stats {
             memory_bytes: number(folder, "memory.current")?,
             memory_peak_bytes: number(folder, "memory.peak")?,
             memory_limit_bytes: number(folder, "memory.max")?,
-            cpu_ns: cpu.and_then(|cpu| tree::keyed(&cpu, "usage_usec")).map(|us| us.saturating_mul(1000)),
+            cpu_ns: cpu
+                .and_then(|cpu| tree::keyed(&cpu, "usage_usec"))
+                .map(|us| us.saturating_mul(1000)),
             pids: number(folder, "pids.current")?,
             io_bytes: unified_io(&io),
         })
@@ -49,7 +51,8 @@ impl Stats {
             "memory" => {
                 self.memory_bytes = number(folder, "memory.usage_in_bytes")?;
                 self.memory_peak_bytes = number(folder, "memory.max_usage_in_bytes")?;
-                self.memory_limit_bytes = number(folder, "memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT);
+                self.memory_limit_bytes =
+                    number(folder, "memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT);
             }
             "cpuacct" => self.cpu_ns = number(folder, "cpuacct.usage")?,
             "pids" => self.pids = number(folder, "pids.current")?,
@@ -67,7 +70,10 @@ impl Stats {
 fn unified_io(text: &str) -> BTreeMap<String, (u64, u64)> {
     let line = |line: &str| {
         let (device, rest) = line.split_once(' ')?;
-        let value = |key: &str| rest.split(' ').find_map(|field| field.strip_prefix(key)?.parse().ok());
+        let value = |key: &str| {
+            rest.split(' ')
+                .find_map(|field| field.strip_prefix(key)?.parse().ok())
+        };
         Some((device.to_owned(), (value("rbytes=")?, value("wbytes=")?)))
     };
     text.lines().filter_map(line).collect()

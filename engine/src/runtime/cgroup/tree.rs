@@ -7,13 +7,20 @@ use std::path::Path;
 use super::Error;
 
 pub(super) fn failed(action: &str, path: &Path, source: io::Error) -> Error {
-    Error::Io { action: action.to_owned(), path: path.to_owned(), source }
+    Error::Io {
+        action: action.to_owned(),
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Writes a value in one call, as the kernel takes each write for itself.
 pub(super) fn write(folder: &Path, file: &str, value: &str) -> Result<(), Error> {
     let path = folder.join(file);
-    let written = fs::OpenOptions::new().write(true).open(&path).and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
     written.map_err(|source| failed(&format!("write {value:?} to"), &path, source))
 }
 
@@ -29,7 +36,8 @@ pub(super) fn read_if_there(folder: &Path, file: &str) -> Result<Option<String>,
         // ENODEV and EOPNOTSUPP: the file is there but its feature is off.
         Err(Error::Io { source, .. })
             if source.kind() == io::ErrorKind::NotFound
-                || [Some(nix::libc::ENODEV), Some(nix::libc::EOPNOTSUPP)].contains(&source.raw_os_error()) =>
+                || [Some(nix::libc::ENODEV), Some(nix::libc::EOPNOTSUPP)]
+                    .contains(&source.raw_os_error()) =>
         {
             Ok(None)
         }
@@ -39,7 +47,13 @@ pub(super) fn read_if_there(folder: &Path, file: &str) -> Result<Option<String>,
 
 /// The number after a key: `oom_kill 3`.
 pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 /// Whether a folder was made or was there.
@@ -60,7 +74,10 @@ pub(super) fn make(folder: &Path) -> Result<Made, Error> {
 /// The group folders directly below one.
 pub(super) fn children(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// The process ids in a group and below.

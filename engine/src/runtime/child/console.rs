@@ -46,7 +46,13 @@ pub(super) fn open_joined(
     uid: u32,
     channel: &Channel,
 ) -> Result<OwnedFd, Fault> {
-    let folder = openat(root, c"dev/pts", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).at(At::Console)?;
+    let folder = openat(
+        root,
+        c"dev/pts",
+        OFlag::O_PATH | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .at(At::Console)?;
     let (master, peer) = pair(folder.as_fd()).at(At::Console)?;
     if let Some((rows, columns)) = size {
         terminal::resize(master.as_fd(), rows, columns).at(At::Console)?;
@@ -100,7 +106,14 @@ fn hand_over(master: BorrowedFd<'_>, channel: &Channel) -> Result<(), Errno> {
     let rights = [master.as_raw_fd()];
     let control = [ControlMessage::ScmRights(&rights)];
     let socket = channel.socket().as_raw_fd();
-    sendmsg::<()>(socket, &[IoSlice::new(&packet)], &control, MsgFlags::empty(), None).map(drop)
+    sendmsg::<()>(
+        socket,
+        &[IoSlice::new(&packet)],
+        &control,
+        MsgFlags::empty(),
+        None,
+    )
+    .map(drop)
 }
 
 /// Makes it the controlling terminal and the three streams.

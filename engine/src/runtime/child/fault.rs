@@ -213,7 +213,11 @@ mod tests {
     fn every_step_survives_the_channel() {
         for (number, at) in STEPS.iter().enumerate() {
             assert_eq!(number, *at as usize);
-            let message = Message::Fault(Fault { at: *at, index: 513, errno: Errno::EPERM });
+            let message = Message::Fault(Fault {
+                at: *at,
+                index: 513,
+                errno: Errno::EPERM,
+            });
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
         assert_eq!(At::Execute as usize + 1, STEPS.len());

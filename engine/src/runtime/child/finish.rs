@@ -116,5 +116,9 @@ pub(super) fn become_program(process: &ProcessPlan) -> Fault {
             }
         }
     }
-    Fault { at: At::Execute, index: 0, errno: reason }
+    Fault {
+        at: At::Execute,
+        index: 0,
+        errno: reason,
+    }
 }

@@ -17,7 +17,11 @@ pub(super) fn run(process: &ProcessPlan, console: Console) -> Fault {
     // A signal that comes before the child is there waits.
     signals::block_all();
     match clone(Request::default()) {
-        Err(errno) => Fault { at: At::Fork, index: 0, errno },
+        Err(errno) => Fault {
+            at: At::Fork,
+            index: 0,
+            errno,
+        },
         Ok(Side::Child) => {
             let own_group = setpgid(Pid::from_raw(0), Pid::from_raw(0));
             if own_group.is_ok() && console != Console::None {
@@ -46,7 +50,14 @@ fn attend(program: i32) -> ! {
                 }
             }
             // Of the kernel itself, about us: not the program's business.
-            Ok(libc::SIGTTIN | libc::SIGTTOU | libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL) => {}
+            Ok(
+                libc::SIGTTIN
+                | libc::SIGTTOU
+                | libc::SIGSEGV
+                | libc::SIGBUS
+                | libc::SIGFPE
+                | libc::SIGILL,
+            ) => {}
             Ok(signal) => {
                 // A program that has just ended is reaped with the next SIGCHLD.
                 let _sent = signals::send(program, signal);
@@ -69,6 +80,10 @@ fn reap_all(program: i32) -> Option<i32> {
 }
 
 fn code(status: i32) -> u8 {
-    let code = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) };
+    let code = if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        128 + libc::WTERMSIG(status)
+    };
     u8::try_from(code).unwrap_or(u8::MAX)
 }

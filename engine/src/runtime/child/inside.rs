@@ -81,7 +81,11 @@ impl Inside {
             let last = pending.is_empty();
             let found = match open_one(here, name.as_c_str()?) {
                 Err(Errno::ENOENT) => match create {
-                    Some(create) => make(here, name.as_c_str()?, if last { create } else { Create::Folder })?,
+                    Some(create) => make(
+                        here,
+                        name.as_c_str()?,
+                        if last { create } else { Create::Folder },
+                    )?,
                     None => return Err(Errno::ENOENT),
                 },
                 other => other?,
@@ -132,7 +136,11 @@ fn make(at: BorrowedFd<'_>, name: &CStr, create: Create) -> Result<OwnedFd, Errn
     let made = match create {
         Create::Folder => mkdirat(at, name, Mode::from_bits_truncate(0o755)),
         Create::File => {
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let flags = OFlag::O_CREAT
+                | OFlag::O_EXCL
+                | OFlag::O_WRONLY
+                | OFlag::O_NOFOLLOW
+                | OFlag::O_CLOEXEC;
             openat(at, name, flags, Mode::from_bits_truncate(0o644)).map(drop)
         }
     };
@@ -151,7 +159,10 @@ struct Pending {
 impl Pending {
     fn new(path: &[u8]) -> Result<Self, Errno> {
         let buffer = [0; libc::PATH_MAX as usize];
-        let mut pending = Self { start: buffer.len(), buffer };
+        let mut pending = Self {
+            start: buffer.len(),
+            buffer,
+        };
         pending.prepend(path)?;
         Ok(pending)
     }
@@ -165,8 +176,14 @@ impl Pending {
     }
 
     fn prepend(&mut self, path: &[u8]) -> Result<(), Errno> {
-        let start = self.start.checked_sub(path.len() + 1).ok_or(Errno::ENAMETOOLONG)?;
-        let room = self.buffer.get_mut(start..self.start).ok_or(Errno::ENAMETOOLONG)?;
+        let start = self
+            .start
+            .checked_sub(path.len() + 1)
+            .ok_or(Errno::ENAMETOOLONG)?;
+        let room = self
+            .buffer
+            .get_mut(start..self.start)
+            .ok_or(Errno::ENAMETOOLONG)?;
         let (text, slash) = room.split_at_mut(path.len());
         text.copy_from_slice(path);
         slash.fill(b'/');
@@ -199,7 +216,10 @@ impl Name {
         // One byte stays zero.
         let room = buffer.get_mut(..text.len()).filter(|room| room.len() < 256);
         room.ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(text);
-        Ok(Self { buffer, length: text.len() })
+        Ok(Self {
+            buffer,
+            length: text.len(),
+        })
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -219,7 +239,10 @@ struct Passed {
 
 impl Passed {
     fn new() -> Self {
-        Self { folders: [const { None }; MAX_DEPTH], depth: 0 }
+        Self {
+            folders: [const { None }; MAX_DEPTH],
+            depth: 0,
+        }
     }
 
     fn last(&self) -> Option<BorrowedFd<'_>> {
@@ -228,7 +251,10 @@ impl Passed {
     }
 
     fn push(&mut self, folder: OwnedFd) -> Result<(), Errno> {
-        *self.folders.get_mut(self.depth).ok_or(Errno::ENAMETOOLONG)? = Some(folder);
+        *self
+            .folders
+            .get_mut(self.depth)
+            .ok_or(Errno::ENAMETOOLONG)? = Some(folder);
         self.depth += 1;
         Ok(())
     }
@@ -261,7 +287,10 @@ mod tests {
     fn same(inside: &Inside, path: &CStr, host: &std::path::Path) {
         use std::os::unix::fs::MetadataExt;
         let expected = fs::metadata(host).expect("on the host");
-        for found in [inside.find(path, Links::InRoot), inside.walk(path, Links::InRoot, None)] {
+        for found in [
+            inside.find(path, Links::InRoot),
+            inside.walk(path, Links::InRoot, None),
+        ] {
             let stat = stat_of(found.expect("found").as_fd()).expect("stat");
             assert_eq!(stat.st_ino, expected.ino());
         }
@@ -272,7 +301,10 @@ mod tests {
         let (folder, inside) = scene();
         same(&inside, c"absolute", &folder.path().join("root/a/b"));
         same(&inside, c"a/../../../..", &folder.path().join("root"));
-        for found in [inside.find(c"up", Links::InRoot), inside.walk(c"up", Links::InRoot, None)] {
+        for found in [
+            inside.find(c"up", Links::InRoot),
+            inside.walk(c"up", Links::InRoot, None),
+        ] {
             assert_eq!(found.expect_err("outside"), Errno::ENOENT);
         }
     }
@@ -280,8 +312,16 @@ mod tests {
     #[test]
     fn a_cycle_of_links_ends() {
         let (_folder, inside) = scene();
-        assert_eq!(inside.find(c"loop", Links::InRoot).expect_err("a cycle"), Errno::ELOOP);
-        assert_eq!(inside.walk(c"loop", Links::InRoot, None).expect_err("a cycle"), Errno::ELOOP);
+        assert_eq!(
+            inside.find(c"loop", Links::InRoot).expect_err("a cycle"),
+            Errno::ELOOP
+        );
+        assert_eq!(
+            inside
+                .walk(c"loop", Links::InRoot, None)
+                .expect_err("a cycle"),
+            Errno::ELOOP
+        );
     }
 
     #[test]
@@ -298,7 +338,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_made_inside_even_through_a_dangling_link() {
         let (folder, inside) = scene();
-        inside.find_or_make(c"dangling/deep/file", Links::InRoot, Create::File).expect("made");
+        inside
+            .find_or_make(c"dangling/deep/file", Links::InRoot, Create::File)
+            .expect("made");
         assert!(folder.path().join("root/new/made/deep/file").is_file());
         assert!(!std::path::Path::new("/new/made").exists());
     }
@@ -308,7 +350,9 @@ mod tests {
         let (folder, inside) = scene();
         fs::write(folder.path().join("root/file"), "").expect("a file");
         assert_eq!(
-            inside.walk(c"file/x", Links::InRoot, Some(Create::File)).expect_err("a file"),
+            inside
+                .walk(c"file/x", Links::InRoot, Some(Create::File))
+                .expect_err("a file"),
             Errno::ENOTDIR
         );
     }
@@ -318,7 +362,9 @@ mod tests {
         let (_folder, inside) = scene();
         let deep = std::ffi::CString::new("d/".repeat(MAX_DEPTH + 1)).expect("no zero");
         assert_eq!(
-            inside.find_or_make(&deep, Links::InRoot, Create::Folder).expect_err("deep"),
+            inside
+                .find_or_make(&deep, Links::InRoot, Create::Folder)
+                .expect_err("deep"),
             Errno::ENAMETOOLONG
         );
     }

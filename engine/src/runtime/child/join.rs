@@ -21,14 +21,21 @@ use crate::sys::credentials;
 pub(in crate::runtime) fn join(plan: &JoinPlan, stdio: &Stdio, channel: &Channel) -> ! {
     let fault = match enter(plan, channel) {
         // The grandchild is the engine's own child, so that the engine can wait for it.
-        Ok(()) => match clone(Request { parent: Parent::Grandparent, ..Request::default() }) {
+        Ok(()) => match clone(Request {
+            parent: Parent::Grandparent,
+            ..Request::default()
+        }) {
             Ok(Side::Child) => become_program(plan, stdio, channel),
             Ok(Side::Parent { pid, .. }) => {
                 // With the engine gone there is nobody to tell.
                 let _told = write(channel.socket(), &Message::Forked(pid).encode());
                 exit_now(0)
             }
-            Err(errno) => Fault { at: At::Fork, index: 0, errno },
+            Err(errno) => Fault {
+                at: At::Fork,
+                index: 0,
+                errno,
+            },
         },
         Err(fault) => fault,
     };
@@ -46,7 +53,11 @@ fn enter(plan: &JoinPlan, channel: &Channel) -> Result<(), Fault> {
     }
     // Entering a mount namespace leads to its root, which after a move of the root (initramfs) is
     // not the container's.
-    if plan.namespaces.iter().any(|(kind, _)| *kind == CloneFlags::CLONE_NEWNS) {
+    if plan
+        .namespaces
+        .iter()
+        .any(|(kind, _)| *kind == CloneFlags::CLONE_NEWNS)
+    {
         fchdir(&plan.root).at(At::Join)?;
         chroot(c".").at(At::Join)?;
         chdir(c"/").at(At::Join)?;

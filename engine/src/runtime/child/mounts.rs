@@ -28,11 +28,18 @@ const NONE: Option<&str> = None;
 pub(super) fn mount_all(plan: &Plan, inside: &Inside, gate: &mut Gate<'_>) -> Result<(), Fault> {
     let before = umask(Mode::empty());
     for (index, item) in plan.mounts.iter().enumerate() {
-        if matches!(item.kind, Kind::CgroupUnified { .. } | Kind::CgroupFolders { .. }) {
+        if matches!(
+            item.kind,
+            Kind::CgroupUnified { .. } | Kind::CgroupFolders { .. }
+        ) {
             gate.pass()?;
         }
-        let place = inside.find_or_make(&item.destination, item.links, item.create).at_item(At::MountPlace, index)?;
-        if item.in_proc == InProc::Refused && is_below_proc(place.as_fd(), item).at_item(At::MountPlace, index)? {
+        let place = inside
+            .find_or_make(&item.destination, item.links, item.create)
+            .at_item(At::MountPlace, index)?;
+        if item.in_proc == InProc::Refused
+            && is_below_proc(place.as_fd(), item).at_item(At::MountPlace, index)?
+        {
             return Err(Errno::EPERM).at_item(At::MountInProc, index);
         }
         mount_one(item, place.as_fd(), inside).at_item(At::Mount, index)?;
@@ -55,10 +62,18 @@ fn is_below_proc(place: BorrowedFd<'_>, item: &MountPlan) -> Result<bool, Errno>
 
 fn mount_one(item: &MountPlan, place: BorrowedFd<'_>, inside: &Inside) -> Result<(), Errno> {
     match &item.kind {
-        Kind::Filesystem { kind, source, flags, data } => mount_here(place, source, kind, *flags, data),
+        Kind::Filesystem {
+            kind,
+            source,
+            flags,
+            data,
+        } => mount_here(place, source, kind, *flags, data),
         Kind::Bind(bind) => self::bind(bind, place, || inside.find(&item.destination, item.links)),
         Kind::CgroupUnified { flags, fallback } => {
-            match (mount_here(place, c"cgroup2", c"cgroup2", *flags, c""), fallback) {
+            match (
+                mount_here(place, c"cgroup2", c"cgroup2", *flags, c""),
+                fallback,
+            ) {
                 // EBUSY: the hierarchy has v1 controllers; EPERM: not visible as a whole here.
                 (Err(Errno::EPERM | Errno::EBUSY), Some(bind)) => {
                     self::bind(bind, place, || inside.find(&item.destination, item.links))
@@ -66,12 +81,20 @@ fn mount_one(item: &MountPlan, place: BorrowedFd<'_>, inside: &Inside) -> Result
                 (result, _) => result,
             }
         }
-        Kind::CgroupFolders { flags, folders } => mount_folders(item, place, inside, *flags, folders),
+        Kind::CgroupFolders { flags, folders } => {
+            mount_folders(item, place, inside, *flags, folders)
+        }
     }
 }
 
 /// Mounts a file system on an open folder: "." cannot be exchanged for something else.
-fn mount_here(place: BorrowedFd<'_>, source: &CStr, kind: &CStr, flags: MsFlags, data: &CStr) -> Result<(), Errno> {
+fn mount_here(
+    place: BorrowedFd<'_>,
+    source: &CStr,
+    kind: &CStr,
+    flags: MsFlags,
+    data: &CStr,
+) -> Result<(), Errno> {
     fchdir(place)?;
     mount(Some(source), c".", Some(kind), flags, Some(data))
 }
@@ -82,19 +105,25 @@ fn propagate(item: &MountPlan, inside: &Inside, flags: MsFlags) -> Result<(), Er
 }
 
 /// Calls with a path for an open file. The host's procfs is still at /proc here.
-fn on_path<T>(file: BorrowedFd<'_>, call: impl FnOnce(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
+fn on_path<T>(
+    file: BorrowedFd<'_>,
+    call: impl FnOnce(&CStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
     use std::io::Write as _;
     let mut path = [0_u8; 32];
     // The last byte stays zero: the longest number needs 14 + 10 of 31.
     let room = path.get_mut(..31).unwrap_or_default();
-    write!(&mut &mut *room, "/proc/self/fd/{}", file.as_raw_fd()).map_err(|_| Errno::ENAMETOOLONG)?;
+    write!(&mut &mut *room, "/proc/self/fd/{}", file.as_raw_fd())
+        .map_err(|_| Errno::ENAMETOOLONG)?;
     call(CStr::from_bytes_until_nul(&path).map_err(|_| Errno::EINVAL)?)
 }
 
 /// The classic way to bind one open file onto another, while the host's procfs is at /proc.
 pub(super) fn bind_descriptor(source: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
     on_path(source, |source| {
-        on_path(place, |place| mount(Some(source), place, NONE, MsFlags::MS_BIND, NONE))
+        on_path(place, |place| {
+            mount(Some(source), place, NONE, MsFlags::MS_BIND, NONE)
+        })
     })
 }
 
@@ -123,7 +152,15 @@ fn bind(
                 Depth::Single => MsFlags::empty(),
                 Depth::Recursive => MsFlags::MS_REC,
             };
-            on_path(place, |path| mount(Some(bind.source.as_c_str()), path, NONE, MsFlags::MS_BIND | depth, NONE))?;
+            on_path(place, |path| {
+                mount(
+                    Some(bind.source.as_c_str()),
+                    path,
+                    NONE,
+                    MsFlags::MS_BIND | depth,
+                    NONE,
+                )
+            })?;
             remount(bind, &again()?)
         }
         Err(errno) => Err(errno),
@@ -194,15 +231,30 @@ fn mount_folders(
     flags: MsFlags,
     folders: &[CgroupFolder],
 ) -> Result<(), Errno> {
-    mount_here(place, c"cgroup", c"tmpfs", flags - MsFlags::MS_RDONLY, c"mode=755")?;
+    mount_here(
+        place,
+        c"cgroup",
+        c"tmpfs",
+        flags - MsFlags::MS_RDONLY,
+        c"mode=755",
+    )?;
     let top = inside.find(&item.destination, Links::Refused)?;
     for folder in folders {
-        mkdirat(&top, folder.name.as_c_str(), Mode::from_bits_truncate(0o755))?;
+        mkdirat(
+            &top,
+            folder.name.as_c_str(),
+            Mode::from_bits_truncate(0o755),
+        )?;
         // The tmpfs is ours alone: nothing in it can be a link.
-        let open = || Inside::new(top.try_clone().map_err(|_| Errno::EMFILE)?).find(&folder.name, Links::Refused);
+        let open = || {
+            Inside::new(top.try_clone().map_err(|_| Errno::EMFILE)?)
+                .find(&folder.name, Links::Refused)
+        };
         let place = open()?;
         match &folder.content {
-            CgroupContent::Mount { data } => mount_here(place.as_fd(), c"cgroup", c"cgroup", flags, data)?,
+            CgroupContent::Mount { data } => {
+                mount_here(place.as_fd(), c"cgroup", c"cgroup", flags, data)?
+            }
             CgroupContent::Bind(bind) => self::bind(bind, place.as_fd(), open)?,
         }
         for link in &folder.links {
@@ -211,7 +263,13 @@ fn mount_folders(
     }
     if flags.contains(MsFlags::MS_RDONLY) {
         fchdir(&top)?;
-        mount(NONE, c".", NONE, flags | MsFlags::MS_BIND | MsFlags::MS_REMOUNT, NONE)?;
+        mount(
+            NONE,
+            c".",
+            NONE,
+            flags | MsFlags::MS_BIND | MsFlags::MS_REMOUNT,
+            NONE,
+        )?;
     }
     Ok(())
 }
@@ -222,12 +280,16 @@ pub(super) fn make_devices(plan: &Plan, inside: &Inside) -> Result<(), Fault> {
         return Ok(());
     }
     let before = umask(Mode::empty());
-    let dev = inside.find_or_make(c"dev", Links::InRoot, Create::Folder).at(At::Device)?;
+    let dev = inside
+        .find_or_make(c"dev", Links::InRoot, Create::Folder)
+        .at(At::Device)?;
     for (index, device) in plan.devices.iter().enumerate() {
         if device.folder.as_c_str() == c"dev" {
             make_device(device, dev.as_fd()).at_item(At::Device, index)?;
         } else {
-            let folder = inside.find_or_make(&device.folder, Links::InRoot, Create::Folder).at_item(At::Device, index)?;
+            let folder = inside
+                .find_or_make(&device.folder, Links::InRoot, Create::Folder)
+                .at_item(At::Device, index)?;
             make_device(device, folder.as_fd()).at_item(At::Device, index)?;
         }
     }
@@ -243,12 +305,19 @@ pub(super) fn make_devices(plan: &Plan, inside: &Inside) -> Result<(), Fault> {
 
 fn make_device(device: &DevicePlan, folder: BorrowedFd<'_>) -> Result<(), Errno> {
     let name = device.name.as_c_str();
-    match mknodat(folder, name, device.kind, Mode::from_bits_truncate(device.mode), device.number) {
+    match mknodat(
+        folder,
+        name,
+        device.kind,
+        Mode::from_bits_truncate(device.mode),
+        device.number,
+    ) {
         Ok(()) => {}
         // What is there already must be that very device, not a file of the image that looks like it.
         Err(Errno::EEXIST | Errno::EROFS) => {
             let stat = fstatat(folder, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            let same = file_kind(&stat) == device.kind && (device.kind == SFlag::S_IFIFO || stat.st_rdev == device.number);
+            let same = file_kind(&stat) == device.kind
+                && (device.kind == SFlag::S_IFIFO || stat.st_rdev == device.number);
             if !same {
                 return Err(Errno::EEXIST);
             }
@@ -257,7 +326,13 @@ fn make_device(device: &DevicePlan, folder: BorrowedFd<'_>) -> Result<(), Errno>
     }
     if let Some((uid, gid)) = device.owner {
         let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
-        fchownat(folder, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?;
+        fchownat(
+            folder,
+            name,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+            flags,
+        )?;
     }
     Ok(())
 }

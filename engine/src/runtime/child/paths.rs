@@ -25,7 +25,9 @@ pub(super) fn null_device(masked: &[CString], inside: &Inside) -> Result<Option<
     if masked.is_empty() {
         return Ok(None);
     }
-    let null = inside.find(c"dev/null", Links::Refused).at(At::NullDevice)?;
+    let null = inside
+        .find(c"dev/null", Links::Refused)
+        .at(At::NullDevice)?;
     let stat = stat_of(null.as_fd()).at(At::NullDevice)?;
     if kind(&stat) != SFlag::S_IFCHR || stat.st_rdev != makedev(1, 3) {
         return Err(Errno::ENODEV).at(At::NullDevice);
@@ -35,7 +37,9 @@ pub(super) fn null_device(masked: &[CString], inside: &Inside) -> Result<Option<
 
 /// Hides the masked paths and makes the read-only ones so.
 pub(super) fn protect(plan: &Plan, inside: &Inside, null: Option<OwnedFd>) -> Result<(), Fault> {
-    let descriptors = Descriptors { proc: plan.proc.as_fd() };
+    let descriptors = Descriptors {
+        proc: plan.proc.as_fd(),
+    };
     if let Some(null) = null {
         let mut empty = None;
         for (index, path) in plan.masked.iter().enumerate() {
@@ -80,16 +84,29 @@ fn mask(
     }
     fchdir(&place)?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some(c"tmpfs"), c".", Some(c"tmpfs"), flags, Some(c"nr_blocks=1,nr_inodes=1"))?;
+    mount(
+        Some(c"tmpfs"),
+        c".",
+        Some(c"tmpfs"),
+        flags,
+        Some(c"nr_blocks=1,nr_inodes=1"),
+    )?;
     *empty = Some(inside.find(path, Links::InRoot)?);
     Ok(())
 }
 
-fn make_readonly(path: &CString, inside: &Inside, descriptors: &Descriptors<'_>) -> Result<(), Errno> {
+fn make_readonly(
+    path: &CString,
+    inside: &Inside,
+    descriptors: &Descriptors<'_>,
+) -> Result<(), Errno> {
     let Some(place) = place(path, inside)? else {
         return Ok(());
     };
-    let readonly = Attributes { set: ATTR_RDONLY, clear: 0 };
+    let readonly = Attributes {
+        set: ATTR_RDONLY,
+        clear: 0,
+    };
     match clone_fd(place.as_fd(), Depth::Recursive) {
         Ok(tree) => match set_attributes(tree.as_fd(), readonly, 0, Depth::Recursive) {
             Ok(()) => return attach(tree.as_fd(), place.as_fd()),
@@ -101,7 +118,8 @@ fn make_readonly(path: &CString, inside: &Inside, descriptors: &Descriptors<'_>)
     }
     bind_open(place.as_fd(), place.as_fd(), Depth::Recursive, descriptors)?;
     let top = inside.find(path, Links::InRoot)?;
-    let flags = kept_flags(top.as_fd())? | MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    let flags =
+        kept_flags(top.as_fd())? | MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     descriptors.enter()?;
     let top = Number::of(top.as_fd())?;
     mount(NONE, top.as_c_str()?, NONE, flags, NONE)
@@ -122,8 +140,19 @@ fn bind_open(
     descriptors.enter()?;
     let source = Number::of(source)?;
     let place = Number::of(place)?;
-    let flags = MsFlags::MS_BIND | if depth == Depth::Recursive { MsFlags::MS_REC } else { MsFlags::empty() };
-    mount(Some(source.as_c_str()?), place.as_c_str()?, NONE, flags, NONE)
+    let flags = MsFlags::MS_BIND
+        | if depth == Depth::Recursive {
+            MsFlags::MS_REC
+        } else {
+            MsFlags::empty()
+        };
+    mount(
+        Some(source.as_c_str()?),
+        place.as_c_str()?,
+        NONE,
+        flags,
+        NONE,
+    )
 }
 
 /// The host's `/proc/self/fd`, for calls that only take paths: entered, a descriptor's number is

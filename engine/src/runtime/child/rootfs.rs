@@ -20,7 +20,14 @@ const NONE: Option<&str> = None;
 pub(super) fn enter(root: &RootPlan) -> Result<Inside, Fault> {
     mount(NONE, c"/", NONE, root.cut, NONE).at(At::Propagation)?;
     let path = root.path.as_c_str();
-    mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).at(At::Rootfs)?;
+    mount(
+        Some(path),
+        path,
+        NONE,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        NONE,
+    )
+    .at(At::Rootfs)?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let opened = open(path, flags, Mode::empty()).at(At::Rootfs)?;
     if root.cut.contains(MsFlags::MS_SLAVE) {
@@ -64,10 +71,16 @@ fn move_root(root: &RootPlan) -> Result<(), Fault> {
 fn readonly_root() -> Result<(), Errno> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = open(c"/", flags, Mode::empty())?;
-    let readonly = Attributes { set: ATTR_RDONLY, clear: 0 };
+    let readonly = Attributes {
+        set: ATTR_RDONLY,
+        clear: 0,
+    };
     match set_attributes(root.as_fd(), readonly, 0, Depth::Single) {
         Err(Errno::ENOSYS | Errno::EPERM) => {
-            let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept_flags(root.as_fd())?;
+            let flags = MsFlags::MS_BIND
+                | MsFlags::MS_REMOUNT
+                | MsFlags::MS_RDONLY
+                | kept_flags(root.as_fd())?;
             mount(NONE, c"/", NONE, flags, NONE)
         }
         other => other,

@@ -68,7 +68,11 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
     // Nobody in a namespace that we share or enter may look into our memory or at our binary.
     nix::sys::prctl::set_dumpable(false).at(At::Session)?;
     join_and_unshare(plan)?;
-    let mut gate = Gate { channel, cgroup_namespace: plan.namespaces.cgroup, passed: false };
+    let mut gate = Gate {
+        channel,
+        cgroup_namespace: plan.namespaces.cgroup,
+        passed: false,
+    };
     let inside = rootfs::enter(&plan.root)?;
     mounts::mount_all(plan, &inside, &mut gate)?;
     // The devices cgroup must not refuse the nodes: its list is complete when the gate opens.
@@ -83,8 +87,13 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
     rootfs::pivot(&plan.root, &inside)?;
     paths::protect(plan, &inside, null)?;
     names_and_parameters(plan)?;
-    nix::unistd::setsid().map(drop).or_else(already_leader).at(At::Session)?;
-    credentials::new_session_keyring().or_else(no_keyrings).at(At::Session)?;
+    nix::unistd::setsid()
+        .map(drop)
+        .or_else(already_leader)
+        .at(At::Session)?;
+    credentials::new_session_keyring()
+        .or_else(no_keyrings)
+        .at(At::Session)?;
     match (&terminal, stdio) {
         (Some(terminal), _) => console::control(terminal.as_fd())?,
         (None, stdio) => streams(stdio)?,
@@ -93,12 +102,20 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
 }
 
 fn already_leader(errno: Errno) -> Result<(), Errno> {
-    if errno == Errno::EPERM { Ok(()) } else { Err(errno) }
+    if errno == Errno::EPERM {
+        Ok(())
+    } else {
+        Err(errno)
+    }
 }
 
 fn no_keyrings(errno: Errno) -> Result<(), Errno> {
     // Built without CONFIG_KEYS, or forbidden by the filter of an engine around this one.
-    if matches!(errno, Errno::ENOSYS | Errno::EPERM) { Ok(()) } else { Err(errno) }
+    if matches!(errno, Errno::ENOSYS | Errno::EPERM) {
+        Ok(())
+    } else {
+        Err(errno)
+    }
 }
 
 fn join_and_unshare(plan: &Plan) -> Result<(), Fault> {
@@ -146,14 +163,20 @@ fn names_and_parameters(plan: &Plan) -> Result<(), Fault> {
         credentials::set_domain_name(name.as_bytes()).at(At::Domainname)?;
     }
     for (index, sysctl) in plan.sysctls.iter().enumerate() {
-        fds::write_once(plan.proc.as_fd(), &sysctl.path, sysctl.value.as_bytes()).at_item(At::Sysctl, index)?;
+        fds::write_once(plan.proc.as_fd(), &sysctl.path, sysctl.value.as_bytes())
+            .at_item(At::Sysctl, index)?;
     }
     Ok(())
 }
 
 /// Makes the given descriptors 0, 1 and 2.
 pub(super) fn streams(stdio: &Stdio) -> Result<(), Fault> {
-    let Stdio::Fds { stdin, stdout, stderr } = stdio else {
+    let Stdio::Fds {
+        stdin,
+        stdout,
+        stderr,
+    } = stdio
+    else {
         return Ok(());
     };
     // None of the three is itself below 3 (the launch saw to that), so none is overwritten.

@@ -42,11 +42,18 @@ const DEFAULTS: [(&str, u64, u64); 6] = [
 
 /// The nodes to make; none when the host's /dev is bound into the container.
 pub(super) fn plan(spec: &Spec) -> Result<Vec<DevicePlan>, Error> {
-    let own = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
+    let own = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.devices().as_ref());
     let own: Vec<_> = own.into_iter().flatten().collect();
     let bound = spec.mounts().iter().flatten().any(|mount| {
         let is_bind = mount.typ().as_deref() == Some("bind")
-            || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind");
+            || mount
+                .options()
+                .iter()
+                .flatten()
+                .any(|option| option == "bind" || option == "rbind");
         is_bind && mount.destination() == Path::new("/dev")
     });
     if bound {
@@ -55,7 +62,13 @@ pub(super) fn plan(spec: &Spec) -> Result<Vec<DevicePlan>, Error> {
     let mut plans = Vec::new();
     for (path, major, minor) in DEFAULTS {
         if own.iter().all(|device| device.path() != Path::new(path)) {
-            plans.push(node(Path::new(path), SFlag::S_IFCHR, makedev(major, minor), 0o666, None)?);
+            plans.push(node(
+                Path::new(path),
+                SFlag::S_IFCHR,
+                makedev(major, minor),
+                0o666,
+                None,
+            )?);
         }
     }
     for device in own {
@@ -65,11 +78,19 @@ pub(super) fn plan(spec: &Spec) -> Result<Vec<DevicePlan>, Error> {
             LinuxDeviceType::B => SFlag::S_IFBLK,
             LinuxDeviceType::P => SFlag::S_IFIFO,
             LinuxDeviceType::A => {
-                return Err(invalid(&format!("linux.devices {}", path.display()), "must have the type c, b, u or p"));
+                return Err(invalid(
+                    &format!("linux.devices {}", path.display()),
+                    "must have the type c, b, u or p",
+                ));
             }
         };
         let number = |value: i64| {
-            u64::try_from(value).map_err(|_| invalid(&format!("linux.devices {}", path.display()), "must have a major and a minor number"))
+            u64::try_from(value).map_err(|_| {
+                invalid(
+                    &format!("linux.devices {}", path.display()),
+                    "must have a major and a minor number",
+                )
+            })
         };
         let number = match device.typ() {
             LinuxDeviceType::P => 0,
@@ -79,7 +100,13 @@ pub(super) fn plan(spec: &Spec) -> Result<Vec<DevicePlan>, Error> {
             (0, 0) => None,
             owner => Some(owner),
         };
-        plans.push(node(path, kind, number, device.file_mode().unwrap_or(0o666), owner)?);
+        plans.push(node(
+            path,
+            kind,
+            number,
+            device.file_mode().unwrap_or(0o666),
+            owner,
+        )?);
     }
     Ok(plans)
 }

@@ -85,12 +85,18 @@ impl Plan {
     pub(super) fn build(launch: &Launch<'_>, cgroups: &Hierarchies) -> Result<Self, Error> {
         let spec = launch.spec;
         refuse::refuse_spec(spec)?;
-        let process = spec.process().as_ref().ok_or_else(|| invalid("process", "is missing"))?;
+        let process = spec
+            .process()
+            .as_ref()
+            .ok_or_else(|| invalid("process", "is missing"))?;
         let linux = spec.linux().as_ref();
         let namespaces = NamespacePlan::build(spec)?;
         let mounts = mounts::plan(spec, launch.cgroup, cgroups, &namespaces)?;
         let text = |list: Option<&Vec<String>>| {
-            list.into_iter().flatten().map(|path| inner_path(Path::new(path))).collect::<Result<Vec<_>, _>>()
+            list.into_iter()
+                .flatten()
+                .map(|path| inner_path(Path::new(path)))
+                .collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
             root: root(launch)?,
@@ -116,7 +122,11 @@ impl Plan {
 
 /// Opens the host's procfs and makes sure that it is one.
 pub(super) fn host_proc() -> Result<OwnedFd, Error> {
-    let proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let proc = open(
+        "/proc",
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
     match proc.and_then(|proc| fstatfs(&proc).map(|statfs| (proc, statfs.filesystem_type()))) {
         Ok((proc, PROC_SUPER_MAGIC)) => Ok(proc),
         _ => Err(requirement::PROC.into()),
@@ -125,10 +135,21 @@ pub(super) fn host_proc() -> Result<OwnedFd, Error> {
 
 fn root(launch: &Launch<'_>) -> Result<RootPlan, Error> {
     if !launch.rootfs.is_absolute() {
-        return Err(invalid("root.path", "must be absolute here; resolve it against the bundle first"));
+        return Err(invalid(
+            "root.path",
+            "must be absolute here; resolve it against the bundle first",
+        ));
     }
-    let readonly = launch.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly);
-    let asked = launch.spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+    let readonly = launch
+        .spec
+        .root()
+        .as_ref()
+        .and_then(oci_spec::runtime::Root::readonly);
+    let asked = launch
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.rootfs_propagation().as_deref());
     let propagation = match asked {
         None | Some("") => None,
         Some(name) => Some(options::propagation(name).ok_or_else(|| {
@@ -177,7 +198,10 @@ fn owned_name(
         return Ok(None);
     };
     if !namespaces.is_own(nix::sched::CloneFlags::CLONE_NEWUTS) {
-        return Err(invalid(field, "needs a uts namespace in linux.namespaces: it would rename the host"));
+        return Err(invalid(
+            field,
+            "needs a uts namespace in linux.namespaces: it would rename the host",
+        ));
     }
     if name.len() > 64 {
         return Err(invalid(field, "must have at most 64 bytes"));
@@ -189,10 +213,19 @@ fn owned_name(
 fn sysctls(spec: &Spec, namespaces: &NamespacePlan) -> Result<Vec<Sysctl>, Error> {
     use nix::sched::CloneFlags;
     const IPC: [&str; 8] = [
-        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-        "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
     ];
-    let asked = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    let asked = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.sysctl().as_ref());
     let mut plans = Vec::new();
     for (name, value) in asked.into_iter().flatten() {
         let field = format!("linux.sysctl {name:?}");
@@ -202,19 +235,36 @@ fn sysctls(spec: &Spec, namespaces: &NamespacePlan) -> Result<Vec<Sysctl>, Error
         } else if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
             CloneFlags::CLONE_NEWIPC
         } else {
-            return Err(invalid(&field, "belongs to no namespace, so it would change the host; set it there"));
+            return Err(invalid(
+                &field,
+                "belongs to no namespace, so it would change the host; set it there",
+            ));
         };
         if !namespaces.is_own(kind) {
-            return Err(invalid(&field, "needs a namespace of the container's own (network or ipc) in linux.namespaces"));
+            return Err(invalid(
+                &field,
+                "needs a namespace of the container's own (network or ipc) in linux.namespaces",
+            ));
         }
         if dotted.split('.').any(str::is_empty) {
             return Err(invalid(&field, "is no kernel parameter's name"));
         }
-        let path = format!("sys/{}", if name.contains('/') { name.clone() } else { name.replace('.', "/") });
+        let path = format!(
+            "sys/{}",
+            if name.contains('/') {
+                name.clone()
+            } else {
+                name.replace('.', "/")
+            }
+        );
         if path.split('/').any(|part| part == ".." || part == ".") {
             return Err(invalid(&field, "is no kernel parameter's name"));
         }
-        plans.push(Sysctl { name: name.clone(), path: c_string(path.as_bytes(), &field)?, value: value.clone() });
+        plans.push(Sysctl {
+            name: name.clone(),
+            path: c_string(path.as_bytes(), &field)?,
+            value: value.clone(),
+        });
     }
     plans.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(plans)
@@ -236,10 +286,21 @@ pub(super) fn c_string(bytes: &[u8], field: &str) -> Result<CString, Error> {
 }
 
 pub(super) fn invalid(field: &str, why: &str) -> Error {
-    Error::Invalid { field: field.to_owned(), why: why.to_owned() }
+    Error::Invalid {
+        field: field.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 /// A failure of the preparation itself, which never reaches the child.
-pub(super) fn setup(step: String, remedy: &'static str, source: impl Into<std::io::Error>) -> Error {
-    Error::Setup { step: Step(step), remedy, source: source.into() }
+pub(super) fn setup(
+    step: String,
+    remedy: &'static str,
+    source: impl Into<std::io::Error>,
+) -> Error {
+    Error::Setup {
+        step: Step(step),
+        remedy,
+        source: source.into(),
+    }
 }

@@ -9,7 +9,9 @@ use nix::sched::CloneFlags;
 use oci_spec::runtime::{Mount, Spec};
 
 use super::options::{self, Options};
-use super::{CgroupPath, Create, Error, Hierarchies, NamespacePlan, c_string, inner_path, invalid, setup};
+use super::{
+    CgroupPath, Create, Error, Hierarchies, NamespacePlan, c_string, inner_path, invalid, setup,
+};
 use crate::runtime::requirement;
 use crate::sys::mount::{Attributes, Depth};
 
@@ -42,13 +44,24 @@ pub(in crate::runtime) enum InProc {
 #[derive(Debug)]
 pub(in crate::runtime) enum Kind {
     /// A file system of its own.
-    Filesystem { kind: CString, source: CString, flags: MsFlags, data: CString },
+    Filesystem {
+        kind: CString,
+        source: CString,
+        flags: MsFlags,
+        data: CString,
+    },
     /// A file or folder of the host.
     Bind(BindPlan),
     /// The unified cgroup hierarchy, seen from the container's group.
-    CgroupUnified { flags: MsFlags, fallback: Option<BindPlan> },
+    CgroupUnified {
+        flags: MsFlags,
+        fallback: Option<BindPlan>,
+    },
     /// A folder of v1 hierarchies.
-    CgroupFolders { flags: MsFlags, folders: Vec<CgroupFolder> },
+    CgroupFolders {
+        flags: MsFlags,
+        folders: Vec<CgroupFolder>,
+    },
 }
 
 /// A bind mount.
@@ -80,8 +93,16 @@ pub(in crate::runtime) enum CgroupContent {
 
 /// Files of /proc that some tools (lxcfs) put better ones over; runc allows the same.
 const ALLOWED_IN_PROC: [&str; 10] = [
-    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps",
-    "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid",
 ];
 
 /// More mounts than a kernel allows in one namespace by default (`fs.mount-max`) are refused early.
@@ -95,9 +116,18 @@ pub(super) fn plan(
 ) -> Result<Vec<MountPlan>, Error> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     if mounts.len() > MAX_MOUNTS {
-        return Err(invalid("mounts", &format!("has {} entries; at most {MAX_MOUNTS} are possible", mounts.len())));
+        return Err(invalid(
+            "mounts",
+            &format!(
+                "has {} entries; at most {MAX_MOUNTS} are possible",
+                mounts.len()
+            ),
+        ));
     }
-    mounts.iter().map(|mount| plan_one(mount, cgroup, hierarchies, namespaces)).collect()
+    mounts
+        .iter()
+        .map(|mount| plan_one(mount, cgroup, hierarchies, namespaces))
+        .collect()
 }
 
 fn plan_one(
@@ -110,9 +140,13 @@ fn plan_one(
     let destination = mount.destination();
     let shown = destination.display().to_string();
     let field = format!("mounts {shown:?}");
-    let options = options::parse(mount.options().iter().flatten().map(String::as_str)).map_err(|option| {
-        Error::Unsupported { what: format!("the mount option {option:?} of {shown}"), remedy: "leave it out" }
-    })?;
+    let options =
+        options::parse(mount.options().iter().flatten().map(String::as_str)).map_err(|option| {
+            Error::Unsupported {
+                what: format!("the mount option {option:?} of {shown}"),
+                remedy: "leave it out",
+            }
+        })?;
     // A page holds the options, and the kernel cuts off what is longer (before 5.2, silently).
     if options.data.len() > 4095 {
         return Err(invalid(&field, "has more than 4095 bytes of options"));
@@ -125,18 +159,34 @@ fn plan_one(
             create = source_kind(mount, &field)?;
             Kind::Bind(bind)
         }
-        "" => return Err(invalid(&field, "must have a type, or the option bind or rbind")),
+        "" => {
+            return Err(invalid(
+                &field,
+                "must have a type, or the option bind or rbind",
+            ));
+        }
         "cgroup" | "cgroup2" => cgroup_mount(&options, cgroup, hierarchies, namespaces)?,
         _ => Kind::Filesystem {
             kind: c_string(typ.as_bytes(), &field)?,
-            source: c_string(mount.source().as_deref().unwrap_or(Path::new(typ)).as_os_str().as_bytes(), &field)?,
+            source: c_string(
+                mount
+                    .source()
+                    .as_deref()
+                    .unwrap_or(Path::new(typ))
+                    .as_os_str()
+                    .as_bytes(),
+                &field,
+            )?,
             flags: options.flags,
             data: c_string(options.data.as_bytes(), &field)?,
         },
     };
     let inner = inner_path(destination)?;
     if is_root(destination) {
-        return Err(invalid(&field, "must not be the root itself; root.path says what that is"));
+        return Err(invalid(
+            &field,
+            "must not be the root itself; root.path says what that is",
+        ));
     }
     let special = matches!(typ, "proc" | "sysfs");
     let allowed = ALLOWED_IN_PROC.contains(&shown.as_str());
@@ -145,8 +195,16 @@ fn plan_one(
         create,
         kind,
         propagation: after(&options),
-        in_proc: if allowed { InProc::Allowed } else { InProc::Refused },
-        links: if special { Links::Refused } else { Links::InRoot },
+        in_proc: if allowed {
+            InProc::Allowed
+        } else {
+            InProc::Refused
+        },
+        links: if special {
+            Links::Refused
+        } else {
+            Links::InRoot
+        },
         shown,
     })
 }
@@ -167,16 +225,30 @@ fn is_root(path: &Path) -> bool {
 
 /// New mounts are private already where the tree was cut off privately.
 fn after(options: &Options) -> Vec<MsFlags> {
-    options.propagation.iter().copied().filter(|flags| !flags.contains(MsFlags::MS_PRIVATE)).collect()
+    options
+        .propagation
+        .iter()
+        .copied()
+        .filter(|flags| !flags.contains(MsFlags::MS_PRIVATE))
+        .collect()
 }
 
 fn bind(mount: &Mount, options: &Options, field: &str) -> Result<BindPlan, Error> {
-    let source = mount.source().as_deref().ok_or_else(|| invalid(field, "is a bind mount and must have a source"))?;
+    let source = mount
+        .source()
+        .as_deref()
+        .ok_or_else(|| invalid(field, "is a bind mount and must have a source"))?;
     if !source.is_absolute() {
         return Err(invalid(field, "must have an absolute source"));
     }
     if !options.data.is_empty() {
-        return Err(invalid(field, &format!("is a bind mount, which cannot have the option {:?}", options.data)));
+        return Err(invalid(
+            field,
+            &format!(
+                "is a bind mount, which cannot have the option {:?}",
+                options.data
+            ),
+        ));
     }
     Ok(BindPlan {
         source: c_string(source.as_os_str().as_bytes(), field)?,
@@ -215,7 +287,10 @@ fn cgroup_mount(
         })
     };
     let needs_group = || {
-        invalid("mounts of type cgroup", "need a cgroup namespace in linux.namespaces, or a cgroup of the container's own")
+        invalid(
+            "mounts of type cgroup",
+            "need a cgroup namespace in linux.namespaces, or a cgroup of the container's own",
+        )
     };
     match hierarchies {
         Hierarchies::Absent => Err(requirement::CGROUP.into()),
@@ -227,7 +302,10 @@ fn cgroup_mount(
             }
             Ok(match fallback {
                 Some(fallback) if !own_namespace => Kind::Bind(fallback),
-                fallback => Kind::CgroupUnified { flags: options.flags, fallback },
+                fallback => Kind::CgroupUnified {
+                    flags: options.flags,
+                    fallback,
+                },
             })
         }
         Hierarchies::Legacy(hierarchies) => {
@@ -242,14 +320,25 @@ fn cgroup_mount(
                         CgroupContent::Bind(bind(&path.below(&hierarchy.point))?)
                     }
                     None if !own_namespace => return Err(needs_group()),
-                    _ => CgroupContent::Mount { data: c_string(hierarchy.options().as_bytes(), "cgroup")? },
+                    _ => CgroupContent::Mount {
+                        data: c_string(hierarchy.options().as_bytes(), "cgroup")?,
+                    },
                 };
                 let name = hierarchy.folder_name();
                 let links = hierarchy.controllers.iter().filter(|link| **link != name);
-                let links = links.map(|link| c_string(link.as_bytes(), "cgroup")).collect::<Result<_, _>>()?;
-                folders.push(CgroupFolder { name: c_string(name.as_bytes(), "cgroup")?, content, links });
+                let links = links
+                    .map(|link| c_string(link.as_bytes(), "cgroup"))
+                    .collect::<Result<_, _>>()?;
+                folders.push(CgroupFolder {
+                    name: c_string(name.as_bytes(), "cgroup")?,
+                    content,
+                    links,
+                });
             }
-            Ok(Kind::CgroupFolders { flags: options.flags, folders })
+            Ok(Kind::CgroupFolders {
+                flags: options.flags,
+                folders,
+            })
         }
     }
 }

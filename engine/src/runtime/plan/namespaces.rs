@@ -39,11 +39,17 @@ impl NamespacePlan {
             joined: Vec::new(),
         };
         let mut seen = CloneFlags::empty();
-        let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+        let list = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.namespaces().as_ref());
         for namespace in list.into_iter().flatten() {
             let kind = flag(namespace.typ())?;
             if seen.contains(kind) {
-                return Err(invalid("linux.namespaces", &format!("names {} twice", namespace.typ())));
+                return Err(invalid(
+                    "linux.namespaces",
+                    &format!("names {} twice", namespace.typ()),
+                ));
             }
             seen |= kind;
             match namespace.path() {
@@ -52,9 +58,15 @@ impl NamespacePlan {
                     CloneFlags::CLONE_NEWCGROUP => plan.cgroup = kind,
                     _ => plan.unshared |= kind,
                 },
-                Some(path) if kind.intersects(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS) => {
+                Some(path)
+                    if kind.intersects(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS) =>
+                {
                     return Err(Error::Unsupported {
-                        what: format!("joining the {} namespace {}", namespace.typ(), path.display()),
+                        what: format!(
+                            "joining the {} namespace {}",
+                            namespace.typ(),
+                            path.display()
+                        ),
                         remedy: "use `exec` to add a process to a running container",
                     });
                 }
@@ -62,14 +74,21 @@ impl NamespacePlan {
                     let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
                     let path = path.display().to_string();
                     let file = file.map_err(|errno| {
-                        setup(format!("open the namespace {path}"), "see that its owner is still running", errno)
+                        setup(
+                            format!("open the namespace {path}"),
+                            "see that its owner is still running",
+                            errno,
+                        )
                     })?;
                     plan.joined.push(Join { kind, file, path });
                 }
             }
         }
         if !plan.cloned.contains(CloneFlags::CLONE_NEWNS) {
-            return Err(invalid("linux.namespaces", "must have a mount namespace: the container's mounts would be the host's"));
+            return Err(invalid(
+                "linux.namespaces",
+                "must have a mount namespace: the container's mounts would be the host's",
+            ));
         }
         requirement::namespaces(seen)?;
         Ok(plan)
@@ -83,7 +102,12 @@ impl NamespacePlan {
 }
 
 fn flag(kind: LinuxNamespaceType) -> Result<CloneFlags, Error> {
-    let refused = |what: &str, remedy| Err(Error::Unsupported { what: what.to_owned(), remedy });
+    let refused = |what: &str, remedy| {
+        Err(Error::Unsupported {
+            what: what.to_owned(),
+            remedy,
+        })
+    };
     match kind {
         LinuxNamespaceType::Pid => Ok(CloneFlags::CLONE_NEWPID),
         LinuxNamespaceType::Mount => Ok(CloneFlags::CLONE_NEWNS),
@@ -91,7 +115,11 @@ fn flag(kind: LinuxNamespaceType) -> Result<CloneFlags, Error> {
         LinuxNamespaceType::Ipc => Ok(CloneFlags::CLONE_NEWIPC),
         LinuxNamespaceType::Network => Ok(CloneFlags::CLONE_NEWNET),
         LinuxNamespaceType::Cgroup => Ok(CloneFlags::CLONE_NEWCGROUP),
-        LinuxNamespaceType::User => refused("a user namespace", "leave `user` out of linux.namespaces"),
-        LinuxNamespaceType::Time => refused("a time namespace", "leave `time` out of linux.namespaces"),
+        LinuxNamespaceType::User => {
+            refused("a user namespace", "leave `user` out of linux.namespaces")
+        }
+        LinuxNamespaceType::Time => {
+            refused("a time namespace", "leave `time` out of linux.namespaces")
+        }
     }
 }

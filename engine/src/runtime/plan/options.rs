@@ -63,7 +63,10 @@ impl Options {
                     apply(&mut self.recursive, attributes);
                 } else if let Some(flag) = superblock_flag(option) {
                     self.flags.insert(flag);
-                } else if !matches!(option, "async" | "nomand" | "loud" | "noiversion" | "nolazytime") {
+                } else if !matches!(
+                    option,
+                    "async" | "nomand" | "loud" | "noiversion" | "nolazytime"
+                ) {
                     if !self.data.is_empty() {
                         self.data.push(',');
                     }
@@ -101,7 +104,15 @@ fn attribute(option: &str) -> Option<((MsFlags, MsFlags), Attributes)> {
     let times = MsFlags::MS_NOATIME | MsFlags::MS_RELATIME | MsFlags::MS_STRICTATIME;
     let set = |flag, bit| ((flag, MsFlags::empty()), Attributes { set: bit, clear: 0 });
     let clear = |flag, bit| ((MsFlags::empty(), flag), Attributes { set: 0, clear: bit });
-    let time = |flag: MsFlags, bit| ((flag, times - flag), Attributes { set: bit, clear: ATTR_ATIME });
+    let time = |flag: MsFlags, bit| {
+        (
+            (flag, times - flag),
+            Attributes {
+                set: bit,
+                clear: ATTR_ATIME,
+            },
+        )
+    };
     Some(match option {
         "ro" => set(MsFlags::MS_RDONLY, ATTR_RDONLY),
         "rw" => clear(MsFlags::MS_RDONLY, ATTR_RDONLY),
@@ -118,7 +129,11 @@ fn attribute(option: &str) -> Option<((MsFlags, MsFlags), Attributes)> {
         "noatime" => time(MsFlags::MS_NOATIME, ATTR_NOATIME),
         "strictatime" => time(MsFlags::MS_STRICTATIME, ATTR_STRICTATIME),
         "relatime" | "atime" | "nostrictatime" | "norelatime" => {
-            let flag = if option == "relatime" { MsFlags::MS_RELATIME } else { none };
+            let flag = if option == "relatime" {
+                MsFlags::MS_RELATIME
+            } else {
+                none
+            };
             time(flag, ATTR_RELATIME)
         }
         _ => return None,
@@ -155,7 +170,13 @@ mod tests {
     #[test]
     fn the_last_of_contradicting_options_counts() {
         assert_eq!(sorted("ro,rw").flags, MsFlags::empty());
-        assert_eq!(sorted("rw,ro").attributes, Attributes { set: ATTR_RDONLY, clear: 0 });
+        assert_eq!(
+            sorted("rw,ro").attributes,
+            Attributes {
+                set: ATTR_RDONLY,
+                clear: 0
+            }
+        );
         assert_eq!(sorted("noatime,relatime").flags, MsFlags::MS_RELATIME);
     }
 

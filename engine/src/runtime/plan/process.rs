@@ -63,7 +63,10 @@ impl ProcessPlan {
     ) -> Result<Self, Error> {
         refuse_process(process)?;
         if process.terminal() == Some(true) && console == Console::None {
-            return Err(invalid("process.terminal", "is true, but nobody is there to take the terminal"));
+            return Err(invalid(
+                "process.terminal",
+                "is true, but nobody is there to take the terminal",
+            ));
         }
         let args = process.args().as_deref().unwrap_or_default();
         let program = args.first().filter(|program| !program.is_empty());
@@ -113,7 +116,10 @@ fn candidates(program: &str, env: &[String]) -> Result<Vec<CString>, Error> {
     if program.contains('/') {
         return Ok(vec![text(Path::new(program))?]);
     }
-    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
+    let path = env
+        .iter()
+        .rev()
+        .find_map(|entry| entry.strip_prefix("PATH="));
     let path = path.unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     path.split(':')
         // An empty entry means the working folder.
@@ -124,23 +130,30 @@ fn candidates(program: &str, env: &[String]) -> Result<Vec<CString>, Error> {
 
 fn oom_score(process: &Process) -> Result<Option<String>, Error> {
     match process.oom_score_adj() {
-        Some(score) if !(-1000..=1000).contains(&score) => {
-            Err(invalid("process.oomScoreAdj", "must be between -1000 and 1000"))
-        }
+        Some(score) if !(-1000..=1000).contains(&score) => Err(invalid(
+            "process.oomScoreAdj",
+            "must be between -1000 and 1000",
+        )),
         score => Ok(score.map(|score| score.to_string())),
     }
 }
 
 fn capabilities(asked: Option<&LinuxCapabilities>) -> Result<CapabilityPlan, Error> {
     let set = |set: Option<&Option<Capabilities>>| {
-        set.and_then(Option::as_ref).map(CapabilitySet::from).unwrap_or_default()
+        set.and_then(Option::as_ref)
+            .map(CapabilitySet::from)
+            .unwrap_or_default()
     };
     let bounding = set(asked.map(LinuxCapabilities::bounding));
     let permitted = set(asked.map(LinuxCapabilities::permitted));
     let effective = set(asked.map(LinuxCapabilities::effective));
     let inheritable = set(asked.map(LinuxCapabilities::inheritable));
     let available = CapabilitySet::available().map_err(|error| {
-        super::setup("read this process's capabilities".to_owned(), "run Keel as root", error)
+        super::setup(
+            "read this process's capabilities".to_owned(),
+            "run Keel as root",
+            error,
+        )
     })?;
     let wanted = CapabilitySet(bounding.0 | permitted.0 | effective.0 | inheritable.0);
     if let Some(capability) = wanted.without(available).iter().next() {
@@ -150,13 +163,19 @@ fn capabilities(asked: Option<&LinuxCapabilities>) -> Result<CapabilityPlan, Err
         });
     }
     if effective.without(permitted) != CapabilitySet::default() {
-        return Err(invalid("process.capabilities.effective", "must not hold more than `permitted`"));
+        return Err(invalid(
+            "process.capabilities.effective",
+            "must not hold more than `permitted`",
+        ));
     }
     // An ambient capability must be permitted and inheritable (capabilities(7)); what is not
     // permitted cannot become ambient, which other runtimes take for granted too.
     let ambient = set(asked.map(LinuxCapabilities::ambient)).intersection(permitted);
     Ok(CapabilityPlan {
-        drop: CapabilitySet(u64::MAX).without(bounding).numbers().collect(),
+        drop: CapabilitySet(u64::MAX)
+            .without(bounding)
+            .numbers()
+            .collect(),
         sets: CapabilitySets {
             effective: effective.0,
             permitted: permitted.0,
@@ -175,9 +194,17 @@ fn limits(process: &Process) -> Result<Vec<Limit>, Error> {
             return Err(invalid("process.rlimits", &format!("names {name} twice")));
         }
         if limit.soft() > limit.hard() {
-            return Err(invalid("process.rlimits", &format!("has a soft {name} above the hard one")));
+            return Err(invalid(
+                "process.rlimits",
+                &format!("has a soft {name} above the hard one"),
+            ));
         }
-        limits.push(Limit { name: name.to_owned(), resource, soft: limit.soft(), hard: limit.hard() });
+        limits.push(Limit {
+            name: name.to_owned(),
+            resource,
+            soft: limit.soft(),
+            hard: limit.hard(),
+        });
     }
     Ok(limits)
 }
@@ -216,7 +243,10 @@ mod tests {
     #[test]
     fn a_bare_name_is_looked_for_along_the_containers_path() {
         let plan = process(r#","env":["PATH=/a","PATH=/b::/c"]"#).expect("a plan");
-        assert_eq!(plan.candidates, [c"/b/sh".into(), c"./sh".into(), CString::from(c"/c/sh")]);
+        assert_eq!(
+            plan.candidates,
+            [c"/b/sh".into(), c"./sh".into(), CString::from(c"/c/sh")]
+        );
     }
 
     #[test]

@@ -7,7 +7,10 @@ use crate::runtime::Error;
 
 fn refuse(asked: bool, what: &str, remedy: &'static str) -> Result<(), Error> {
     if asked {
-        return Err(Error::Unsupported { what: what.to_owned(), remedy });
+        return Err(Error::Unsupported {
+            what: what.to_owned(),
+            remedy,
+        });
     }
     Ok(())
 }
@@ -19,31 +22,100 @@ pub(super) fn refuse_spec(spec: &Spec) -> Result<(), Error> {
     refuse(spec.solaris().is_some(), "the member `solaris`", LEAVE_OUT)?;
     refuse(spec.zos().is_some(), "the member `zos`", LEAVE_OUT)?;
     refuse(spec.vm().is_some(), "the member `vm`", LEAVE_OUT)?;
-    refuse(has_hooks(spec), "a hook", "run it before or after the container is started")?;
-    refuse(has(spec.uid_mappings().as_ref()), "the member `uidMappings`", LEAVE_OUT)?;
-    refuse(has(spec.gid_mappings().as_ref()), "the member `gidMappings`", LEAVE_OUT)?;
+    refuse(
+        has_hooks(spec),
+        "a hook",
+        "run it before or after the container is started",
+    )?;
+    refuse(
+        has(spec.uid_mappings().as_ref()),
+        "the member `uidMappings`",
+        LEAVE_OUT,
+    )?;
+    refuse(
+        has(spec.gid_mappings().as_ref()),
+        "the member `gidMappings`",
+        LEAVE_OUT,
+    )?;
     let Some(linux) = spec.linux() else {
         return Ok(());
     };
-    refuse(has(linux.uid_mappings().as_ref()), "linux.uidMappings", LEAVE_OUT)?;
-    refuse(has(linux.gid_mappings().as_ref()), "linux.gidMappings", LEAVE_OUT)?;
+    refuse(
+        has(linux.uid_mappings().as_ref()),
+        "linux.uidMappings",
+        LEAVE_OUT,
+    )?;
+    refuse(
+        has(linux.gid_mappings().as_ref()),
+        "linux.gidMappings",
+        LEAVE_OUT,
+    )?;
     refuse(linux.intel_rdt().is_some(), "linux.intelRdt", LEAVE_OUT)?;
-    refuse(linux.memory_policy().is_some(), "linux.memoryPolicy", LEAVE_OUT)?;
-    refuse(linux.personality().is_some(), "linux.personality", "start the program with setarch(8)")?;
-    refuse(linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()), "linux.netDevices", LEAVE_OUT)?;
-    refuse(linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty()), "linux.timeOffsets", LEAVE_OUT)?;
-    refuse(named(linux.mount_label().as_deref()), "linux.mountLabel (SELinux)", LEAVE_OUT)
+    refuse(
+        linux.memory_policy().is_some(),
+        "linux.memoryPolicy",
+        LEAVE_OUT,
+    )?;
+    refuse(
+        linux.personality().is_some(),
+        "linux.personality",
+        "start the program with setarch(8)",
+    )?;
+    refuse(
+        linux
+            .net_devices()
+            .as_ref()
+            .is_some_and(|devices| !devices.is_empty()),
+        "linux.netDevices",
+        LEAVE_OUT,
+    )?;
+    refuse(
+        linux
+            .time_offsets()
+            .as_ref()
+            .is_some_and(|offsets| !offsets.is_empty()),
+        "linux.timeOffsets",
+        LEAVE_OUT,
+    )?;
+    refuse(
+        named(linux.mount_label().as_deref()),
+        "linux.mountLabel (SELinux)",
+        LEAVE_OUT,
+    )
 }
 
 /// As [`refuse_spec`], for what a process asks for.
 pub(in crate::runtime) fn refuse_process(process: &Process) -> Result<(), Error> {
-    refuse(process.command_line().is_some(), "process.commandLine", "use process.args")?;
-    let profile = process.apparmor_profile().as_deref().filter(|name| *name != "unconfined");
+    refuse(
+        process.command_line().is_some(),
+        "process.commandLine",
+        "use process.args",
+    )?;
+    let profile = process
+        .apparmor_profile()
+        .as_deref()
+        .filter(|name| *name != "unconfined");
     refuse(named(profile), "process.apparmorProfile", LEAVE_OUT)?;
-    refuse(named(process.selinux_label().as_deref()), "process.selinuxLabel", LEAVE_OUT)?;
-    refuse(process.io_priority().is_some(), "process.ioPriority", "start the program with ionice(1)")?;
-    refuse(process.scheduler().is_some(), "process.scheduler", "start the program with chrt(1)")?;
-    refuse(process.exec_cpu_affinity().is_some(), "process.execCPUAffinity", "use linux.resources.cpu.cpus")
+    refuse(
+        named(process.selinux_label().as_deref()),
+        "process.selinuxLabel",
+        LEAVE_OUT,
+    )?;
+    refuse(
+        process.io_priority().is_some(),
+        "process.ioPriority",
+        "start the program with ionice(1)",
+    )?;
+    refuse(
+        process.scheduler().is_some(),
+        "process.scheduler",
+        "start the program with chrt(1)",
+    )?;
+    refuse(
+        process.exec_cpu_affinity().is_some(),
+        "process.execCPUAffinity",
+        "use linux.resources.cpu.cpus",
+    )
 }
 
 fn has<T>(list: Option<&Vec<T>>) -> bool {
@@ -75,7 +147,8 @@ mod tests {
     use super::*;
 
     fn refused(member: &str) -> String {
-        let spec: Spec = serde_json::from_str(&format!("{{\"ociVersion\":\"1.0.2\",{member}}}")).expect("a spec");
+        let spec: Spec = serde_json::from_str(&format!("{{\"ociVersion\":\"1.0.2\",{member}}}"))
+            .expect("a spec");
         refuse_spec(&spec)
             .and_then(|()| spec.process().as_ref().map_or(Ok(()), refuse_process))
             .expect_err("refused")
@@ -86,21 +159,35 @@ mod tests {
     fn what_is_not_done_is_refused_by_name() {
         for (member, name) in [
             (r#""hooks":{"poststop":[{"path":"/bin/true"}]}"#, "a hook"),
-            (r#""linux":{"personality":{"domain":"LINUX32"}}"#, "linux.personality"),
-            (r#""linux":{"mountLabel":"system_u:object_r:x:s0"}"#, "linux.mountLabel"),
-            (r#""linux":{"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#, "linux.uidMappings"),
+            (
+                r#""linux":{"personality":{"domain":"LINUX32"}}"#,
+                "linux.personality",
+            ),
+            (
+                r#""linux":{"mountLabel":"system_u:object_r:x:s0"}"#,
+                "linux.mountLabel",
+            ),
+            (
+                r#""linux":{"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#,
+                "linux.uidMappings",
+            ),
             (
                 r#""process":{"cwd":"/","user":{"uid":0,"gid":0},"apparmorProfile":"web"}"#,
                 "process.apparmorProfile",
             ),
         ] {
-            assert!(refused(member).starts_with(name), "{member}: {}", refused(member));
+            assert!(
+                refused(member).starts_with(name),
+                "{member}: {}",
+                refused(member)
+            );
         }
     }
 
     #[test]
     fn an_empty_list_asks_for_nothing() {
-        let spec: Spec = serde_json::from_str(r#"{"ociVersion":"1.0.2","hooks":{"poststop":[]}}"#).expect("a spec");
+        let spec: Spec = serde_json::from_str(r#"{"ociVersion":"1.0.2","hooks":{"poststop":[]}}"#)
+            .expect("a spec");
         assert!(refuse_spec(&spec).is_ok());
     }
 }

@@ -18,7 +18,12 @@ pub(super) const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 const fn plain(code: u16, k: u32) -> Instruction {
-    Instruction { code, jump_true: 0, jump_false: 0, k }
+    Instruction {
+        code,
+        jump_true: 0,
+        jump_false: 0,
+        k,
+    }
 }
 
 pub(super) const fn load(offset: u32) -> Instruction {
@@ -34,7 +39,12 @@ pub(super) const fn skip(count: u32) -> Instruction {
 }
 
 const fn branch(code: u16, k: u32, jump_true: u8, jump_false: u8) -> Instruction {
-    Instruction { code, jump_true, jump_false, k }
+    Instruction {
+        code,
+        jump_true,
+        jump_false,
+        k,
+    }
 }
 
 /// Goes to the next instruction when the accumulator is `k`, else skips one.
@@ -82,7 +92,11 @@ impl Comparison {
     pub(super) fn instructions(&self, fail: u8) -> Vec<Instruction> {
         use LinuxSeccompOperator as Op;
         // The order of words in memory is the machine's.
-        let (first, second) = if cfg!(target_endian = "little") { (0, 4) } else { (4, 0) };
+        let (first, second) = if cfg!(target_endian = "little") {
+            (0, 4)
+        } else {
+            (4, 0)
+        };
         let at = ARGUMENTS + 8 * self.argument;
         let load_low = (plain(LOAD, at + first), None);
         let load_high = (plain(LOAD, at + second), None);
@@ -141,7 +155,11 @@ impl Comparison {
             }
             instruction
         };
-        steps.into_iter().enumerate().map(|(index, step)| place(index, step)).collect()
+        steps
+            .into_iter()
+            .enumerate()
+            .map(|(index, step)| place(index, step))
+            .collect()
     }
 }
 
@@ -150,6 +168,8 @@ fn ordering(operator: LinuxSeccompOperator) -> u16 {
     use LinuxSeccompOperator as Op;
     match operator {
         Op::ScmpCmpGt | Op::ScmpCmpLe => JUMP_GREATER,
-        Op::ScmpCmpGe | Op::ScmpCmpLt | Op::ScmpCmpEq | Op::ScmpCmpNe | Op::ScmpCmpMaskedEq => JUMP_AT_LEAST,
+        Op::ScmpCmpGe | Op::ScmpCmpLt | Op::ScmpCmpEq | Op::ScmpCmpNe | Op::ScmpCmpMaskedEq => {
+            JUMP_AT_LEAST
+        }
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSyscall};
+use oci_spec::runtime::{
+    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSyscall,
+};
 
 use super::Error;
 use super::bpf::{ARCHITECTURE, Comparison, NUMBER, give, if_at_least, if_equal, load, skip};
@@ -37,12 +39,18 @@ struct Answer {
 /// Translates a profile; `None` when it allows everything.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Option<Filter>, Error> {
     if profile.listener_path().is_some() || profile.listener_metadata().is_some() {
-        return Err(Error::Unsupported { what: "listener".to_owned() });
+        return Err(Error::Unsupported {
+            what: "listener".to_owned(),
+        });
     }
     let flags = flags(profile)?;
     let default = action(profile.default_action(), profile.default_errno_ret())?;
     let rules = profile.syscalls().as_deref().unwrap_or_default();
-    if default == ALLOW && rules.iter().all(|rule| rule.action() == LinuxSeccompAction::ScmpActAllow) {
+    if default == ALLOW
+        && rules
+            .iter()
+            .all(|rule| rule.action() == LinuxSeccompAction::ScmpActAllow)
+    {
         return Ok(None);
     }
     let mut interfaces = vec![NATIVE];
@@ -51,7 +59,9 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Option<Filter>, Error> {
     }
     let program = assemble(&interfaces, rules, default)?;
     if program.len() > MAX_INSTRUCTIONS {
-        return Err(Error::TooLong { instructions: program.len() });
+        return Err(Error::TooLong {
+            instructions: program.len(),
+        });
     }
     Ok(Some(Filter { program, flags }))
 }
@@ -73,7 +83,13 @@ fn action(action: LinuxSeccompAction, number: Option<u32>) -> Result<u32, Error>
     let number = || {
         let number = number.unwrap_or(nix::libc::EPERM.unsigned_abs());
         // The kernel caps an error number at 4095.
-        if number > 4095 { Err(Error::Unsupported { what: format!("error number {number}") }) } else { Ok(number) }
+        if number > 4095 {
+            Err(Error::Unsupported {
+                what: format!("error number {number}"),
+            })
+        } else {
+            Ok(number)
+        }
     };
     Ok(match action {
         LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => KILL_THREAD,
@@ -84,13 +100,22 @@ fn action(action: LinuxSeccompAction, number: Option<u32>) -> Result<u32, Error>
         LinuxSeccompAction::ScmpActLog => 0x7ffc_0000,
         LinuxSeccompAction::ScmpActAllow => ALLOW,
         LinuxSeccompAction::ScmpActNotify => {
-            return Err(Error::Unsupported { what: "action SCMP_ACT_NOTIFY".to_owned() });
+            return Err(Error::Unsupported {
+                what: "action SCMP_ACT_NOTIFY".to_owned(),
+            });
         }
     })
 }
 
-fn assemble(interfaces: &[Interface], rules: &[LinuxSyscall], default: u32) -> Result<Vec<Instruction>, Error> {
-    let mut audits: Vec<u32> = interfaces.iter().map(|interface| interface.audit()).collect();
+fn assemble(
+    interfaces: &[Interface],
+    rules: &[LinuxSyscall],
+    default: u32,
+) -> Result<Vec<Instruction>, Error> {
+    let mut audits: Vec<u32> = interfaces
+        .iter()
+        .map(|interface| interface.audit())
+        .collect();
     audits.dedup();
     audits.sort_unstable();
     audits.dedup();
@@ -99,7 +124,10 @@ fn assemble(interfaces: &[Interface], rules: &[LinuxSyscall], default: u32) -> R
     let mut program = vec![load(ARCHITECTURE)];
     for audit in audits {
         let mut answers = BTreeMap::new();
-        for interface in interfaces.iter().filter(|interface| interface.audit() == audit) {
+        for interface in interfaces
+            .iter()
+            .filter(|interface| interface.audit() == audit)
+        {
             collect(*interface, rules, default, &mut answers)?;
         }
         let mut block = vec![load(NUMBER)];
@@ -134,7 +162,10 @@ fn collect(
             if final_answer.contains(&number) {
                 continue;
             }
-            let answer = answers.entry(number).or_insert(Answer { rules: Vec::new(), otherwise: default });
+            let answer = answers.entry(number).or_insert(Answer {
+                rules: Vec::new(),
+                otherwise: default,
+            });
             if comparisons.is_empty() {
                 answer.otherwise = value;
                 final_answer.insert(number);
@@ -147,7 +178,11 @@ fn collect(
 }
 
 /// Comparisons of different arguments must all hold; of the same argument, any (as runc has it).
-fn alternatives(name: &str, args: &[LinuxSeccompArg], value: u32) -> Result<Vec<(Vec<Comparison>, u32)>, Error> {
+fn alternatives(
+    name: &str,
+    args: &[LinuxSeccompArg],
+    value: u32,
+) -> Result<Vec<(Vec<Comparison>, u32)>, Error> {
     let comparison = |arg: &LinuxSeccompArg| match u32::try_from(arg.index()) {
         Ok(argument) if argument < 6 => Ok(Comparison {
             argument,
@@ -155,21 +190,33 @@ fn alternatives(name: &str, args: &[LinuxSeccompArg], value: u32) -> Result<Vec<
             value: arg.value(),
             second: arg.value_two().unwrap_or_default(),
         }),
-        _ => Err(Error::Argument { name: name.to_owned(), index: arg.index() }),
+        _ => Err(Error::Argument {
+            name: name.to_owned(),
+            index: arg.index(),
+        }),
     };
     let comparisons = args.iter().map(comparison).collect::<Result<Vec<_>, _>>()?;
-    let mut indices: Vec<_> = comparisons.iter().map(|comparison| comparison.argument).collect();
+    let mut indices: Vec<_> = comparisons
+        .iter()
+        .map(|comparison| comparison.argument)
+        .collect();
     indices.sort_unstable();
     indices.dedup();
     if indices.len() == comparisons.len() {
         return Ok(vec![(comparisons, value)]);
     }
-    Ok(comparisons.into_iter().map(|comparison| (vec![comparison], value)).collect())
+    Ok(comparisons
+        .into_iter()
+        .map(|comparison| (vec![comparison], value))
+        .collect())
 }
 
 /// Ranges of numbers with the same answer: the first number of each, ascending, from 0.
 fn leaves(answers: &BTreeMap<u32, Answer>, default: u32) -> Vec<(u32, Answer)> {
-    let unknown = Answer { rules: Vec::new(), otherwise: default };
+    let unknown = Answer {
+        rules: Vec::new(),
+        otherwise: default,
+    };
     let mut leaves = vec![(0, unknown.clone())];
     let mut add = |start: u32, answer: &Answer| {
         if leaves.last().is_some_and(|(last, _)| *last == start) {
@@ -195,10 +242,16 @@ fn leaves(answers: &BTreeMap<u32, Answer>, default: u32) -> Vec<(u32, Answer)> {
 fn search(leaves: &[(u32, Answer)]) -> Vec<Instruction> {
     let (lower, upper) = leaves.split_at(leaves.len() / 2);
     let (Some(_), Some((boundary, _))) = (lower.first(), upper.first()) else {
-        return upper.first().map(|(_, answer)| answer.instructions()).unwrap_or_default();
+        return upper
+            .first()
+            .map(|(_, answer)| answer.instructions())
+            .unwrap_or_default();
     };
     let lower = search(lower);
-    let mut code = vec![if_at_least(*boundary), skip(u32::try_from(lower.len()).unwrap_or(u32::MAX))];
+    let mut code = vec![
+        if_at_least(*boundary),
+        skip(u32::try_from(lower.len()).unwrap_or(u32::MAX)),
+    ];
     code.extend(lower);
     code.extend(search(upper));
     code

@@ -30,7 +30,9 @@ pub enum Error {
         index: usize,
     },
     /// More rules than a filter can hold.
-    #[error("the seccomp profile needs {instructions} instructions, the kernel takes 4096; shorten it")]
+    #[error(
+        "the seccomp profile needs {instructions} instructions, the kernel takes 4096; shorten it"
+    )]
     TooLong {
         /// How many it came to.
         instructions: usize,

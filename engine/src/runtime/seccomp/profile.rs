@@ -15,12 +15,43 @@ use super::numbers::NATIVE;
 /// Forbidden whatever the capabilities: obsolete, not aware of namespaces (keys), or with a
 /// history of escapes out of proportion to their use (io_uring, userfaultfd).
 const NEVER: &[&str] = &[
-    "_sysctl", "add_key", "afs_syscall", "create_module", "get_kernel_syms", "getpmsg",
-    "io_uring_enter", "io_uring_register", "io_uring_setup", "kexec_file_load", "kexec_load",
-    "keyctl", "lock", "migrate_pages", "move_pages", "mpx", "nfsservctl", "pciconfig_iobase",
-    "pciconfig_read", "pciconfig_write", "pivot_root", "prof", "profil", "putpmsg",
-    "query_module", "request_key", "security", "swapoff", "swapon", "sysfs", "tuxcall", "uselib",
-    "userfaultfd", "ustat", "vm86", "vm86old", "vserver",
+    "_sysctl",
+    "add_key",
+    "afs_syscall",
+    "create_module",
+    "get_kernel_syms",
+    "getpmsg",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lock",
+    "migrate_pages",
+    "move_pages",
+    "mpx",
+    "nfsservctl",
+    "pciconfig_iobase",
+    "pciconfig_read",
+    "pciconfig_write",
+    "pivot_root",
+    "prof",
+    "profil",
+    "putpmsg",
+    "query_module",
+    "request_key",
+    "security",
+    "swapoff",
+    "swapon",
+    "sysfs",
+    "tuxcall",
+    "uselib",
+    "userfaultfd",
+    "ustat",
+    "vm86",
+    "vm86old",
+    "vserver",
 ];
 
 /// Allowed to those who have the capability.
@@ -29,23 +60,57 @@ const WITH: &[(Capability, &[&str])] = &[
     (
         Capability::SysAdmin,
         &[
-            "bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick",
-            "lookup_dcookie", "mount", "mount_setattr", "move_mount", "open_tree",
-            "open_tree_attr", "perf_event_open", "quotactl", "quotactl_fd", "setdomainname",
-            "sethostname", "setns", "syslog", "umount", "umount2", "unshare",
+            "bpf",
+            "clone",
+            "clone3",
+            "fanotify_init",
+            "fsconfig",
+            "fsmount",
+            "fsopen",
+            "fspick",
+            "lookup_dcookie",
+            "mount",
+            "mount_setattr",
+            "move_mount",
+            "open_tree",
+            "open_tree_attr",
+            "perf_event_open",
+            "quotactl",
+            "quotactl_fd",
+            "setdomainname",
+            "sethostname",
+            "setns",
+            "syslog",
+            "umount",
+            "umount2",
+            "unshare",
         ],
     ),
     (Capability::SysBoot, &["reboot"]),
     (Capability::SysChroot, &["chroot"]),
-    (Capability::SysModule, &["delete_module", "finit_module", "init_module"]),
+    (
+        Capability::SysModule,
+        &["delete_module", "finit_module", "init_module"],
+    ),
     (Capability::SysPacct, &["acct"]),
-    (Capability::SysPtrace, &["kcmp", "pidfd_getfd", "process_madvise"]),
+    (
+        Capability::SysPtrace,
+        &["kcmp", "pidfd_getfd", "process_madvise"],
+    ),
     (Capability::SysRawio, &["ioperm", "iopl"]),
-    (Capability::SysTime, &["clock_settime", "clock_settime64", "settimeofday", "stime"]),
+    (
+        Capability::SysTime,
+        &["clock_settime", "clock_settime64", "settimeofday", "stime"],
+    ),
     (Capability::SysTtyConfig, &["vhangup"]),
     (
         Capability::SysNice,
-        &["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"],
+        &[
+            "get_mempolicy",
+            "mbind",
+            "set_mempolicy",
+            "set_mempolicy_home_node",
+        ],
     ),
     (Capability::Syslog, &["syslog"]),
     (Capability::Bpf, &["bpf"]),
@@ -70,19 +135,32 @@ const AF_VSOCK: u64 = 40;
 /// Docker's default profile for a process with these capabilities.
 pub fn default_profile(capabilities: &Capabilities) -> LinuxSeccomp {
     let unlocked = |name: &str| {
-        WITH.iter().any(|(capability, names)| capabilities.contains(capability) && names.contains(&name))
+        WITH.iter()
+            .any(|(capability, names)| capabilities.contains(capability) && names.contains(&name))
     };
-    let locked = |name: &str| WITH.iter().any(|(_, names)| names.contains(&name)) && !unlocked(name);
+    let locked =
+        |name: &str| WITH.iter().any(|(_, names)| names.contains(&name)) && !unlocked(name);
     let late = !kernel_is_at_least(4, 8) && !capabilities.contains(&Capability::SysPtrace);
-    let refused = |name: &str| NEVER.contains(&name) || locked(name) || (late && FROM_4_8.contains(&name));
+    let refused =
+        |name: &str| NEVER.contains(&name) || locked(name) || (late && FROM_4_8.contains(&name));
 
     let names = sub_architecture_names();
-    let own = |name: &&str| !BY_ARGUMENT.contains(name) && (unlocked("clone") || !matches!(*name, "clone" | "clone3"));
-    let (forbidden, allowed): (Vec<&str>, Vec<&str>) = names.into_iter().filter(own).partition(|name| refused(name));
+    let own = |name: &&str| {
+        !BY_ARGUMENT.contains(name) && (unlocked("clone") || !matches!(*name, "clone" | "clone3"))
+    };
+    let (forbidden, allowed): (Vec<&str>, Vec<&str>) = names
+        .into_iter()
+        .filter(own)
+        .partition(|name| refused(name));
 
     let mut rules = vec![
         rule(&allowed, LinuxSeccompAction::ScmpActAllow, None, None),
-        rule(&forbidden, LinuxSeccompAction::ScmpActErrno, Some(nix::libc::EPERM), None),
+        rule(
+            &forbidden,
+            LinuxSeccompAction::ScmpActErrno,
+            Some(nix::libc::EPERM),
+            None,
+        ),
         rule(
             &["socket"],
             LinuxSeccompAction::ScmpActAllow,
@@ -92,16 +170,45 @@ pub fn default_profile(capabilities: &Capabilities) -> LinuxSeccomp {
     ];
     for value in PERSONALITIES {
         let argument = argument(LinuxSeccompOperator::ScmpCmpEq, value, None);
-        rules.push(rule(&["personality"], LinuxSeccompAction::ScmpActAllow, None, Some(argument)));
+        rules.push(rule(
+            &["personality"],
+            LinuxSeccompAction::ScmpActAllow,
+            None,
+            Some(argument),
+        ));
     }
-    rules.push(rule(BY_ARGUMENT, LinuxSeccompAction::ScmpActErrno, Some(nix::libc::EPERM), None));
+    rules.push(rule(
+        BY_ARGUMENT,
+        LinuxSeccompAction::ScmpActErrno,
+        Some(nix::libc::EPERM),
+        None,
+    ));
     if !unlocked("clone") {
-        let plain = argument(LinuxSeccompOperator::ScmpCmpMaskedEq, NEW_NAMESPACES, Some(0));
-        rules.push(rule(&["clone"], LinuxSeccompAction::ScmpActAllow, None, Some(plain)));
-        rules.push(rule(&["clone"], LinuxSeccompAction::ScmpActErrno, Some(nix::libc::EPERM), None));
+        let plain = argument(
+            LinuxSeccompOperator::ScmpCmpMaskedEq,
+            NEW_NAMESPACES,
+            Some(0),
+        );
+        rules.push(rule(
+            &["clone"],
+            LinuxSeccompAction::ScmpActAllow,
+            None,
+            Some(plain),
+        ));
+        rules.push(rule(
+            &["clone"],
+            LinuxSeccompAction::ScmpActErrno,
+            Some(nix::libc::EPERM),
+            None,
+        ));
         // Its flags are behind a pointer, where a filter cannot look: ENOSYS makes the C library
         // use clone.
-        rules.push(rule(&["clone3"], LinuxSeccompAction::ScmpActErrno, Some(nix::libc::ENOSYS), None));
+        rules.push(rule(
+            &["clone3"],
+            LinuxSeccompAction::ScmpActErrno,
+            Some(nix::libc::ENOSYS),
+            None,
+        ));
     }
     let profile = LinuxSeccompBuilder::default()
         .default_action(LinuxSeccompAction::ScmpActErrno)
@@ -125,8 +232,13 @@ fn architectures() -> Vec<Arch> {
 
 /// The names of all calls of all of them.
 fn sub_architecture_names() -> Vec<&'static str> {
-    let interfaces = architectures().into_iter().filter_map(super::numbers::Interface::of);
-    let mut names: Vec<_> = interfaces.chain([NATIVE]).flat_map(super::numbers::Interface::names).collect();
+    let interfaces = architectures()
+        .into_iter()
+        .filter_map(super::numbers::Interface::of);
+    let mut names: Vec<_> = interfaces
+        .chain([NATIVE])
+        .flat_map(super::numbers::Interface::names)
+        .collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -151,7 +263,10 @@ fn rule(
 }
 
 fn argument(operator: LinuxSeccompOperator, value: u64, second: Option<u64>) -> LinuxSeccompArg {
-    let mut argument = LinuxSeccompArgBuilder::default().index(0_usize).value(value).op(operator);
+    let mut argument = LinuxSeccompArgBuilder::default()
+        .index(0_usize)
+        .value(value)
+        .op(operator);
     if let Some(second) = second {
         argument = argument.value_two(second);
     }
@@ -165,6 +280,8 @@ fn kernel_is_at_least(major: u32, minor: u32) -> bool {
         return false;
     };
     let release = uname.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }

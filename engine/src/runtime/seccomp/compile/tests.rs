@@ -17,7 +17,11 @@ struct Call {
 impl Call {
     fn native(name: &str, args: [u64; 6]) -> Self {
         let number = NATIVE.number(name).expect(name);
-        Self { audit: NATIVE.audit(), number, args }
+        Self {
+            audit: NATIVE.audit(),
+            number,
+            args,
+        }
     }
 
     fn word(&self, offset: u32) -> u32 {
@@ -26,7 +30,11 @@ impl Call {
             4 => self.audit,
             _ => {
                 let arg = self.args[usize::try_from((offset - 16) / 8).unwrap()];
-                if offset % 8 == 0 { u32::try_from(arg & 0xffff_ffff).unwrap() } else { u32::try_from(arg >> 32).unwrap() }
+                if offset % 8 == 0 {
+                    u32::try_from(arg & 0xffff_ffff).unwrap()
+                } else {
+                    u32::try_from(arg >> 32).unwrap()
+                }
             }
         }
     }
@@ -36,7 +44,12 @@ fn run(program: &[Instruction], call: Call) -> u32 {
     let mut accumulator = 0;
     let mut next = 0;
     loop {
-        let Instruction { code, jump_true, jump_false, k } = program[next];
+        let Instruction {
+            code,
+            jump_true,
+            jump_false,
+            k,
+        } = program[next];
         next += 1;
         let holds = match code {
             0x20 => {
@@ -80,7 +93,11 @@ fn holds(comparison: &LinuxSeccompArg, args: &[u64; 6]) -> bool {
 
 /// What the profile says, read straight from its rules.
 fn expected(profile: &LinuxSeccomp, name: &str, args: &[u64; 6]) -> u32 {
-    let rules = profile.syscalls().iter().flatten().filter(|rule| rule.names().iter().any(|own| own == name));
+    let rules = profile
+        .syscalls()
+        .iter()
+        .flatten()
+        .filter(|rule| rule.names().iter().any(|own| own == name));
     let mut by_argument = Vec::new();
     let mut otherwise = action(profile.default_action(), profile.default_errno_ret()).unwrap();
     for rule in rules {
@@ -111,12 +128,20 @@ const ENOSYS: u32 = 0x0005_0026;
 
 #[test]
 fn the_default_profile_answers_every_call_as_written() {
-    for capabilities in [&[][..], &[Capability::SysAdmin], &[Capability::SysPtrace, Capability::SysTime]] {
+    for capabilities in [
+        &[][..],
+        &[Capability::SysAdmin],
+        &[Capability::SysPtrace, Capability::SysTime],
+    ] {
         let (profile, filter) = default_program(capabilities);
         for name in NATIVE.names() {
             for first in [0, 8, 40, 0x2_0000, 0x1000_0000, 0xffff_ffff, u64::MAX] {
                 let args = [first, 0, 0, 0, 0, 0];
-                assert_eq!(run(&filter.program, Call::native(name, args)), expected(&profile, name, &args), "{name} {first:#x}");
+                assert_eq!(
+                    run(&filter.program, Call::native(name, args)),
+                    expected(&profile, name, &args),
+                    "{name} {first:#x}"
+                );
             }
         }
     }
@@ -125,11 +150,32 @@ fn the_default_profile_answers_every_call_as_written() {
 #[test]
 fn what_docker_refuses_is_refused() {
     let (_, filter) = default_program(&[]);
-    let answer = |name: &str, first| run(&filter.program, Call::native(name, [first, 0, 0, 0, 0, 0]));
-    for name in ["mount", "setns", "unshare", "bpf", "keyctl", "add_key", "reboot", "open_by_handle_at", "kexec_load", "io_uring_setup", "swapon"] {
+    let answer =
+        |name: &str, first| run(&filter.program, Call::native(name, [first, 0, 0, 0, 0, 0]));
+    for name in [
+        "mount",
+        "setns",
+        "unshare",
+        "bpf",
+        "keyctl",
+        "add_key",
+        "reboot",
+        "open_by_handle_at",
+        "kexec_load",
+        "io_uring_setup",
+        "swapon",
+    ] {
         assert_eq!(answer(name, 0), EPERM, "{name}");
     }
-    for name in ["read", "execve", "futex", "openat2", "clock_gettime", "seccomp", "mseal"] {
+    for name in [
+        "read",
+        "execve",
+        "futex",
+        "openat2",
+        "clock_gettime",
+        "seccomp",
+        "mseal",
+    ] {
         assert_eq!(answer(name, 0), ALLOW, "{name}");
     }
     assert_eq!(answer("clone3", 0), ENOSYS);
@@ -137,20 +183,33 @@ fn what_docker_refuses_is_refused() {
     assert_eq!(answer("clone", 0x0100_0011), ALLOW, "a thread");
     assert_eq!(answer("socket", 40), EPERM, "AF_VSOCK");
     assert_eq!(answer("socket", 2), ALLOW);
-    assert_eq!(answer("personality", 0x4_0000), EPERM, "no address randomisation");
+    assert_eq!(
+        answer("personality", 0x4_0000),
+        EPERM,
+        "no address randomisation"
+    );
 }
 
 #[test]
 fn a_call_newer_than_the_tables_is_unknown_not_forbidden() {
     let (_, filter) = default_program(&[]);
-    let call = Call { audit: NATIVE.audit(), number: 4000, args: [0; 6] };
+    let call = Call {
+        audit: NATIVE.audit(),
+        number: 4000,
+        args: [0; 6],
+    };
     assert_eq!(run(&filter.program, call), ENOSYS);
 }
 
 #[test]
 fn capabilities_unlock_their_calls_and_no_others() {
     let (_, filter) = default_program(&[Capability::SysAdmin]);
-    let answer = |name: &str| run(&filter.program, Call::native(name, [0x1000_0000, 0, 0, 0, 0, 0]));
+    let answer = |name: &str| {
+        run(
+            &filter.program,
+            Call::native(name, [0x1000_0000, 0, 0, 0, 0, 0]),
+        )
+    };
     assert_eq!(answer("mount"), ALLOW);
     assert_eq!(answer("clone3"), ALLOW);
     assert_eq!(answer("clone"), ALLOW);
@@ -164,30 +223,47 @@ fn sub_architectures_have_their_own_numbers() {
     for interface in [Interface::X86, Interface::X32] {
         for (name, answer) in [("execve", ALLOW), ("mount", EPERM), ("ptrace", ALLOW)] {
             let number = interface.number(name).expect(name);
-            let call = Call { audit: interface.audit(), number, args: [0; 6] };
+            let call = Call {
+                audit: interface.audit(),
+                number,
+                args: [0; 6],
+            };
             assert_eq!(run(&filter.program, call), answer, "{interface:?} {name}");
         }
     }
-    let arm = Call { audit: Interface::Aarch64.audit(), number: 63, args: [0; 6] };
+    let arm = Call {
+        audit: Interface::Aarch64.audit(),
+        number: 63,
+        args: [0; 6],
+    };
     assert_eq!(run(&filter.program, arm), KILL_THREAD);
 }
 
 #[test]
 fn the_default_filter_is_short() {
     let (_, filter) = default_program(&[]);
-    assert!(filter.program.len() < 1000, "{} instructions", filter.program.len());
+    assert!(
+        filter.program.len() < 1000,
+        "{} instructions",
+        filter.program.len()
+    );
 }
 
 #[test]
 fn what_cannot_be_done_is_named() {
     let profile = |json: &str| serde_json::from_str::<LinuxSeccomp>(json).expect("a profile");
-    let notify = profile(r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]}"#);
+    let notify = profile(
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]}"#,
+    );
     insta::assert_snapshot!(compile(&notify).expect_err("refused"), @"seccomp action SCMP_ACT_NOTIFY is not supported; remove it from the profile");
     let argument = profile(
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_KILL","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
     );
     insta::assert_snapshot!(compile(&argument).expect_err("refused"), @"a seccomp rule for read looks at argument 6; there are six, counted from 0");
-    assert_eq!(compile(&profile(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#)).expect("compiles"), None);
+    assert_eq!(
+        compile(&profile(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#)).expect("compiles"),
+        None
+    );
 }
 
 fn operators() -> impl Strategy<Value = &'static str> {
@@ -196,7 +272,11 @@ fn operators() -> impl Strategy<Value = &'static str> {
 
 fn values() -> impl Strategy<Value = u64> {
     // Near each other, so that every outcome of both words is met.
-    (prop::sample::select(vec![0_u64, 1, 2, 0xffff_ffff]), 0_u64..3).prop_map(|(low, high)| low | high << 32)
+    (
+        prop::sample::select(vec![0_u64, 1, 2, 0xffff_ffff]),
+        0_u64..3,
+    )
+        .prop_map(|(low, high)| low | high << 32)
 }
 
 prop_compose! {
@@ -245,6 +325,12 @@ fn two_comparisons_of_one_argument_are_alternatives() {
     .expect("a profile");
     let filter = compile(&profile).expect("compiles").expect("not empty");
     for (first, answer) in [(1, ALLOW), (2, ALLOW), (3, EPERM)] {
-        assert_eq!(run(&filter.program, Call::native("read", [first, 0, 0, 0, 0, 0])), answer);
+        assert_eq!(
+            run(
+                &filter.program,
+                Call::native("read", [first, 0, 0, 0, 0, 0])
+            ),
+            answer
+        );
     }
 }

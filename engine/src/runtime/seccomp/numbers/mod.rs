@@ -103,7 +103,12 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_so_that_every_name_is_found() {
-        for interface in [Interface::X86_64, Interface::X86, Interface::Aarch64, Interface::Arm] {
+        for interface in [
+            Interface::X86_64,
+            Interface::X86,
+            Interface::Aarch64,
+            Interface::Arm,
+        ] {
             for (name, number) in interface.table() {
                 assert_eq!(interface.number(name), Some(*number), "{name}");
             }
@@ -120,7 +125,11 @@ mod tests {
             ("setns", libc::SYS_setns),
             ("seccomp", libc::SYS_seccomp),
         ] {
-            assert_eq!(NATIVE.number(name).map(i64::from), Some(i64::from(number)), "{name}");
+            assert_eq!(
+                NATIVE.number(name).map(i64::from),
+                Some(i64::from(number)),
+                "{name}"
+            );
         }
         assert_eq!(Interface::X32.number("ptrace"), Some(X32_BIT | 521));
         assert_eq!(Interface::X86.number("socketcall"), Some(102));
