@@ -304,8 +304,10 @@ impl Observer {
         while let Ok(count @ 1..) = console.read(&mut buffer).await {
             self.hear(buffer.get(..count).unwrap_or_default());
         }
-        while let count @ 1.. = read_some(&mut stderr, &mut error_buffer).await {
-            self.hear_error(error_buffer.get(..count).unwrap_or_default());
+        if let Some(stderr) = &mut stderr {
+            while let Ok(count @ 1..) = stderr.read(&mut error_buffer).await {
+                self.hear_error(error_buffer.get(..count).unwrap_or_default());
+            }
         }
         while let Ok(event) = events.try_recv() {
             self.powered_off |= is_power_off(&event);
