@@ -58,11 +58,7 @@ pub struct CommandLine {
 impl Machine {
     /// The command line of this machine.
     pub fn command_line(&self) -> Result<CommandLine, UnknownMachine> {
-        let program = match self.arch {
-            Arch::Amd64 => "qemu-system-x86_64",
-            Arch::I386 => "qemu-system-i386",
-            Arch::Arm64 | Arch::Armhf | Arch::S390x => return Err(UnknownMachine(self.arch)),
-        };
+        let (program, package) = program(self.arch)?;
         let mut arguments = Arguments::default();
         arguments.flag("-nodefaults");
         arguments.flag("-no-user-config");
@@ -108,7 +104,7 @@ impl Machine {
         }
         Ok(CommandLine {
             program,
-            package: "qemu-system-x86",
+            package,
             arguments: arguments.0,
         })
     }
@@ -122,6 +118,15 @@ impl Machine {
         ];
         words.extend(self.kernel_arguments.iter().cloned());
         words.join(" ")
+    }
+}
+
+/// The program that emulates an architecture, and the Debian package that it comes from.
+pub(super) fn program(arch: Arch) -> Result<(&'static str, &'static str), UnknownMachine> {
+    match arch {
+        Arch::Amd64 => Ok(("qemu-system-x86_64", "qemu-system-x86")),
+        Arch::I386 => Ok(("qemu-system-i386", "qemu-system-x86")),
+        Arch::Arm64 | Arch::Armhf | Arch::S390x => Err(UnknownMachine(arch)),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod accelerator;
 pub mod command;
 pub mod console;
+pub mod kvm;
 pub mod machine;
 mod process;
 pub mod qmp;

@@ -7,5 +7,6 @@
 )]
 
 pub(crate) mod child;
+pub(crate) mod kvm;
 pub(crate) mod net;
 pub(crate) mod terminal;
