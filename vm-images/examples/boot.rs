@@ -33,7 +33,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     spec.modules.push("overlay".to_owned());
     let machine = Micro::boot(spec).await?;
     let mut stderr = std::io::stderr();
-    writeln!(stderr, "ready after {:?}: {:#?}", machine.boot_time(), machine.facts())?;
+    writeln!(
+        stderr,
+        "ready after {:?}: {:#?}",
+        machine.boot_time(),
+        machine.facts()
+    )?;
 
     let mut running = machine.exec(command).await?;
     while let Some(chunk) = running.next().await? {

@@ -201,12 +201,19 @@ mod tests {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .env("TZ", "UTC")
+            .env("LC_ALL", "C")
             .spawn()
             .expect("can't run cpio: install the package `cpio`");
         cpio.stdin.take().unwrap().write_all(&archive()).unwrap();
         let output = cpio.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        drwxr-xr-x   2 0        0               0 Jan  1  1970 dev
+        crw-------   1 0        0          5,   1 Jan  1  1970 dev/console
+        -rwxr-xr-x   1 0        0               5 Jan  1  1970 init
+        lrwxrwxrwx   1 0        0               8 Jan  1  1970 sbin -> usr/sbin
+        -rw-r--r--   1 0        0               0 Jan  1  1970 etc
+        ");
     }
 
     #[test]

@@ -19,9 +19,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vm_images::agent::client::{Captured, Chunk, Client, Command, Input};
 use vm_images::agent::frame::{Decoder, Frame, Kind, WINDOW};
-use vm_images::agent::message::{
-    Exec, ExitStatus, Facts, PROTOCOL, Reply, Request, TerminalSize,
-};
+use vm_images::agent::message::{Exec, ExitStatus, Facts, PROTOCOL, Reply, Request, TerminalSize};
 use vm_images::agent::server::{End, ServeError, serve};
 use vm_images::agent::{AgentError, Lost};
 use vm_images::target::{Host, Target};
@@ -116,7 +114,10 @@ async fn many_programs_run_at_once() {
         let host = host.clone();
         set.spawn(async move {
             let seq = capture(&host, shell(&format!("seq 20000; echo {number}"))).await;
-            assert!(seq.stdout.ends_with(format!("20000\n{number}\n").as_bytes()));
+            assert!(
+                seq.stdout
+                    .ends_with(format!("20000\n{number}\n").as_bytes())
+            );
         });
     }
     for result in set.join_all().await {
@@ -135,7 +136,11 @@ async fn a_daemon_that_keeps_the_output_open_does_not_hold_its_starter_up() {
     assert_eq!(exit.status, ExitStatus::Code(0));
     let pid = String::from_utf8(pid).unwrap();
     let kill = capture(&host, shell(&format!("kill {pid}"))).await;
-    assert_eq!(kill.exit.status, ExitStatus::Code(0), "it was still running");
+    assert_eq!(
+        kill.exit.status,
+        ExitStatus::Code(0),
+        "it was still running"
+    );
 }
 
 #[tokio::test]
@@ -353,7 +358,10 @@ fn a_file_whose_digest_is_wrong_never_appears() {
     let Reply::Failed(refusal) = bare.reply() else {
         panic!("it was accepted");
     };
-    assert!(refusal.message.contains("was damaged on its way"), "{refusal:?}");
+    assert!(
+        refusal.message.contains("was damaged on its way"),
+        "{refusal:?}"
+    );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     assert_eq!(bare.end().unwrap(), End::Closed);
 }
@@ -462,7 +470,10 @@ async fn a_file_that_arrives_damaged_is_refused_and_does_not_appear() {
     let folder = tempfile::tempdir().unwrap();
     let (client, mut theirs) = scripted(Vec::new()).await;
     let to = folder.path().join("to");
-    let file = Reply::File { size: 3, mode: 0o644 };
+    let file = Reply::File {
+        size: 3,
+        mode: 0o644,
+    };
     let digest = Reply::Digest {
         sha256: "0".repeat(64),
     };
@@ -476,7 +487,10 @@ async fn a_file_that_arrives_damaged_is_refused_and_does_not_appear() {
             theirs.write_all(&frame.encode()).await.unwrap();
         }
     });
-    assert!(matches!(error, Err(AgentError::Damaged { .. })), "{error:?}");
+    assert!(
+        matches!(error, Err(AgentError::Damaged { .. })),
+        "{error:?}"
+    );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -523,13 +537,16 @@ fn mutated_request() -> impl Strategy<Value = Vec<u8>> {
         })
         .unwrap(),
     );
-    (Just(frame.encode()), any::<prop::sample::Index>(), any::<u8>()).prop_map(
-        |(mut bytes, at, value)| {
+    (
+        Just(frame.encode()),
+        any::<prop::sample::Index>(),
+        any::<u8>(),
+    )
+        .prop_map(|(mut bytes, at, value)| {
             let at = at.index(bytes.len());
             bytes[at] = value;
             bytes
-        },
-    )
+        })
 }
 
 proptest! {

@@ -79,8 +79,7 @@ fn forget_sections(head: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -91,13 +90,19 @@ mod tests {
         let (size, mut content) = loaded_part(&whole).unwrap();
         assert!(size < std::fs::metadata(&whole).unwrap().len());
         let folder = tempfile::tempdir().unwrap();
-        let part = folder.path().join("part");
-        let mut file = File::create(&part).unwrap();
-        io::copy(&mut (&mut content).take(size), &mut file).unwrap();
-        file.set_permissions(PermissionsExt::from_mode(0o755))
+        // Written by another process: while this one has a program open for writing, one that
+        // another test forks just then has it too, and it can't be executed.
+        let mut shell = Command::new("sh")
+            .args(["-c", "cat >part && chmod +x part && exec ./part --list"])
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
             .unwrap();
-        drop(file);
-        let output = Command::new(&part).arg("--list").output().unwrap();
+        let mut stdin = shell.stdin.take().unwrap();
+        io::copy(&mut (&mut content).take(size), &mut stdin).unwrap();
+        drop(stdin);
+        let output = shell.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert!(output.stdout.ends_with(b"benchmarks\n"), "{output:?}");
     }

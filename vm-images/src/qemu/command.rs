@@ -181,7 +181,32 @@ mod tests {
             text.push_str(if argument.starts_with('-') { "\n" } else { " " });
             text.push_str(argument);
         }
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        qemu-system-x86_64
+        -nodefaults
+        -no-user-config
+        -no-reboot
+        -display none
+        -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+        -machine pc,accel=tcg,usb=off,vmport=off
+        -cpu max
+        -m 512M
+        -smp 2
+        -kernel /cache/vmlinux
+        -initrd /proc/self/fd/10
+        -append console=ttyS0 panic=-1 random.trust_cpu=on swapaccount=1
+        -chardev socket,id=qmp,fd=12
+        -mon chardev=qmp,mode=control
+        -chardev socket,id=console,fd=11
+        -device isa-serial,chardev=console
+        -chardev socket,id=agent,fd=13
+        -device virtio-serial-pci,id=ports,max_ports=2
+        -device virtserialport,bus=ports.0,nr=1,chardev=agent,name=org.seaworthy.agent.0
+        -drive if=none,id=disk0,file=/proc/self/fd/14,format=raw,cache=unsafe,discard=unmap
+        -device virtio-blk-pci,drive=disk0
+        -drive if=none,id=disk1,file=/proc/self/fd/15,format=raw,cache=unsafe,discard=unmap
+        -device virtio-blk-pci,drive=disk1
+        ");
     }
 
     #[test]
@@ -199,6 +224,6 @@ mod tests {
             arch: Arch::S390x,
             ..machine()
         };
-        insta::assert_snapshot!(machine.command_line().unwrap_err(), @"");
+        insta::assert_snapshot!(machine.command_line().unwrap_err(), @"micro targets of the architecture s390x are not supported: amd64 and i386 are");
     }
 }

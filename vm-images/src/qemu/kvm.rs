@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_foreign_architecture_needs_no_trial() {
-        insta::assert_snapshot!(looks_usable(Arch::S390x).unwrap_err(), @"");
+        insta::assert_snapshot!(looks_usable(Arch::S390x).unwrap_err(), @"this processor can't execute s390x");
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
             excerpt: "KVM internal error. Suberror: 1\nRAX=0".to_owned(),
         });
         let reason = Acceleration::tcg_because(in_short(&error)).to_string();
-        insta::assert_snapshot!(reason, @"");
+        insta::assert_snapshot!(reason, @"TCG (kvm failed: kvm-internal-error: KVM internal error. Suberror: 1)");
     }
 
     #[test]

@@ -206,7 +206,10 @@ mod tests {
         let mut asked = String::new();
         drop(qmp);
         reader.read_to_string(&mut asked).await.unwrap();
-        insta::assert_snapshot!(asked, @"");
+        insta::assert_snapshot!(asked, @r#"
+        {"execute":"a","id":1}
+        {"execute":"b","id":2}
+        "#);
     }
 
     #[tokio::test]
