@@ -72,8 +72,9 @@ impl Names {
     pub(super) fn remove(&self, name: &Reference) -> Result<(), StoreError> {
         let path = self.path_of(name);
         match fs::remove_file(&path) {
-            Err(error) if !is_absent(&error) => return Err(StoreError::io("remove", path)(error)),
-            _ => {}
+            Ok(()) => {}
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(StoreError::io("remove", path)(error)),
         }
         let mut kept = self.folder.as_path();
         for folder in path.ancestors().skip(1) {
