@@ -35,6 +35,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+impl Failure {
+    /// A failure with an exit code of its own.
+    pub fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code,
+            error: error.into(),
+        }
+    }
+}
+
 impl From<Failure> for ExitCode {
     fn from(failure: Failure) -> Self {
         Self::from(failure.code)
@@ -63,9 +73,6 @@ pub trait WithCode<T> {
 
 impl<T, E: Into<anyhow::Error>> WithCode<T> for Result<T, E> {
     fn or_code(self, code: u8) -> Result<T, Failure> {
-        self.map_err(|error| Failure {
-            code,
-            error: error.into(),
-        })
+        self.map_err(|error| Failure::new(code, error))
     }
 }

@@ -1,15 +1,32 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod diff;
+mod each;
+mod exec;
 mod exit;
+mod info;
+mod inspect;
+mod kill;
+mod logs;
+mod ps;
+mod rm;
+mod run;
+mod stop;
+mod table;
+mod template;
 pub mod terminal;
 mod version;
+mod wait;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::container::{self, monitor};
+use crate::storage::{DriverName, StorageError};
 
 pub use exit::{ENGINE, FAILED, Failure, NOT_EXECUTABLE, NOT_FOUND, OK, Outcome, WithCode};
 
@@ -57,11 +74,48 @@ pub struct Globals {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(Box<run::Args>),
+    Exec(exec::Args),
+    Ps(ps::Args),
+    Logs(logs::Args),
+    Inspect(inspect::Args),
+    Diff(diff::Args),
+    Kill(kill::Args),
+    Stop(stop::Args),
+    Wait(wait::Args),
+    Rm(rm::Args),
+    Info(info::Args),
     Version(version::Args),
+}
+
+impl Globals {
+    /// The storage driver that was asked for.
+    fn driver(&self) -> Result<Option<DriverName>, StorageError> {
+        self.storage_driver.as_deref().map(str::parse).transpose()
+    }
+}
+
+/// The forms of the monitor (see [`monitor`]) are called by keel itself, never by users; they are
+/// looked for before anything else, so that one that waits has touched as little as possible.
+fn as_monitor(args: &[OsString]) -> Option<Result<(), container::Error>> {
+    let [_, verb, root, folder, rest @ ..] = args else {
+        return None;
+    };
+    let (root, folder) = (Path::new(root), PathBuf::from(folder));
+    match (verb.to_str()?, rest) {
+        (monitor::START, []) => Some(monitor::start_container(root, folder)),
+        (monitor::WAIT, [pid]) => Some(monitor::wait_for_container(root, folder, pid)),
+        _ => None,
+    }
 }
 
 /// Runs the program with `args`, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(result) = as_monitor(&args) {
+        // Its streams are the container's: there is nobody to tell.
+        return ExitCode::from(if result.is_ok() { OK } else { FAILED });
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -70,7 +124,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { ENGINE } else { OK });
         }
     };
+    let globals = &cli.globals;
     let outcome: Outcome = match cli.verb {
+        Verb::Run(args) => run::run(*args, globals),
+        Verb::Exec(args) => exec::run(args, globals),
+        Verb::Ps(args) => ps::run(&args, globals),
+        Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Inspect(args) => inspect::run(&args, globals),
+        Verb::Diff(args) => diff::run(&args, globals),
+        Verb::Kill(args) => kill::run(&args, globals),
+        Verb::Stop(args) => stop::run(&args, globals),
+        Verb::Wait(args) => wait::run(&args, globals),
+        Verb::Rm(args) => rm::run(&args, globals),
+        Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),
     };
     outcome.unwrap_or_else(|failure| {

@@ -11,12 +11,13 @@ use super::Malformed;
 #[serde(transparent)]
 pub struct Cpus(u64);
 
-/// The bandwidth controller's period, µs. 100 ms is the kernel's own default.
-const PERIOD_US: u64 = 100_000;
 /// The smallest quota that the kernel takes, µs.
 const LEAST_QUOTA_US: u64 = 1_000;
 
 impl Cpus {
+    /// The bandwidth controller's period, µs. 100 ms is the kernel's own default.
+    pub const PERIOD_US: u64 = 100_000;
+
     /// Billionths of a processor.
     pub fn nano(self) -> u64 {
         self.0
@@ -24,7 +25,7 @@ impl Cpus {
 
     /// Quota in µs for each period of 100 000 µs.
     pub fn quota_us(self) -> i64 {
-        i64::try_from(self.0 / (1_000_000_000 / PERIOD_US)).unwrap_or(i64::MAX)
+        i64::try_from(self.0 / (1_000_000_000 / Self::PERIOD_US)).unwrap_or(i64::MAX)
     }
 }
 

@@ -40,6 +40,11 @@ impl Ulimit {
         })
     }
 
+    /// The limit as Docker's documents show it.
+    pub fn inspect(&self) -> serde_json::Value {
+        serde_json::json!({"Name": self.name, "Soft": self.soft.cast_signed(), "Hard": self.hard.cast_signed()})
+    }
+
     /// The limit in the spec's terms; `None` if the name, read from a file that somebody
     /// edited, is unknown.
     pub fn rlimit(&self) -> Option<PosixRlimit> {

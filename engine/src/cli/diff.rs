@@ -1,0 +1,27 @@
+//! `keel diff`.
+
+use std::process::ExitCode;
+
+use super::{Globals, Outcome, terminal};
+use crate::container::Containers;
+
+/// Show what a container changed: A added, C changed, D deleted
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  keel diff web")]
+pub(super) struct Args {
+    /// Name or id
+    container: String,
+}
+
+/// Shows it.
+pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
+    let container = Containers::new(&globals.root).find(&args.container)?;
+    let mut text = String::new();
+    for change in container.changes()? {
+        text += &format!("{} {}\n", change.kind.letter(), change.path.display());
+    }
+    terminal::answer(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,129 @@
+//! `keel info`.
+
+use std::fs;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{Globals, Outcome, terminal};
+use crate::container::Containers;
+use crate::container::state::Status;
+use crate::image::store::Store;
+use crate::runtime::cgroup::{self, Mode};
+use crate::runtime::requirement;
+
+/// Show what this system offers to containers, and what it lacks
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keel info
+  keel info --format json")]
+pub(super) struct Args {
+    /// `json`, or nothing for people
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["json"])]
+    format: Option<String>,
+}
+
+/// Shows it.
+pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
+    let info = gather(globals)?;
+    let text = if args.format.is_some() {
+        format!("{info}\n")
+    } else {
+        for_people(&info)
+    };
+    terminal::answer(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn gather(globals: &Globals) -> Result<Value, super::Failure> {
+    let store = Store::open(&globals.root, globals.driver()?)?;
+    let containers = Containers::new(&globals.root).list()?;
+    let running = containers
+        .iter()
+        .filter(|container| container.state().status == Status::Running)
+        .count();
+    let system = nix::sys::utsname::uname()?;
+    let memory = nix::sys::sysinfo::sysinfo()?.ram_total();
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let missing = requirement::missing()
+        .into_iter()
+        .map(|missing| json!({"ID": missing.id, "What": missing.what, "Remedy": missing.remedy}));
+    Ok(json!({
+        "Name": system.nodename().to_string_lossy(),
+        "ServerVersion": env!("CARGO_PKG_VERSION"),
+        "Containers": containers.len(),
+        "ContainersRunning": running,
+        "ContainersPaused": 0,
+        "ContainersStopped": containers.len() - running,
+        "Images": store.ids()?.len(),
+        "Driver": store.storage().driver().name().to_string(),
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": match cgroup::detect() {
+            Mode::V1 | Mode::Hybrid => "1",
+            Mode::V2 => "2",
+            Mode::Absent => "none",
+        },
+        "KernelVersion": system.release().to_string_lossy(),
+        "OperatingSystem": operating_system(),
+        "OSType": "linux",
+        "Architecture": system.machine().to_string_lossy(),
+        "NCPU": processors,
+        "MemTotal": memory,
+        "DockerRootDir": globals.root,
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=no-new-privileges"],
+        "Missing": missing.collect::<Vec<_>>(),
+    }))
+}
+
+/// The distribution's own name for itself.
+fn operating_system() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.map_or_else(
+        || "Linux".to_owned(),
+        |name| name.trim_matches('"').to_owned(),
+    )
+}
+
+fn for_people(info: &Value) -> String {
+    const LINES: [(&str, &str); 13] = [
+        ("Containers", "Containers"),
+        (" Running", "ContainersRunning"),
+        (" Stopped", "ContainersStopped"),
+        ("Images", "Images"),
+        ("Storage driver", "Driver"),
+        ("Logging driver", "LoggingDriver"),
+        ("Cgroup version", "CgroupVersion"),
+        ("Kernel", "KernelVersion"),
+        ("Operating system", "OperatingSystem"),
+        ("Architecture", "Architecture"),
+        ("Processors", "NCPU"),
+        ("Memory, bytes", "MemTotal"),
+        ("Root folder", "DockerRootDir"),
+    ];
+    let shown = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let mut text = String::new();
+    for (title, field) in LINES {
+        let value = info.get(field).map(shown).unwrap_or_default();
+        text += &format!("{title}: {value}\n");
+    }
+    let missing = info.get("Missing").and_then(Value::as_array);
+    for lack in missing.into_iter().flatten() {
+        let part = |name: &str| lack.get(name).map(shown).unwrap_or_default();
+        text += &format!(
+            "Missing: {} ({}): {}\n",
+            part("What"),
+            part("ID"),
+            part("Remedy")
+        );
+    }
+    text
+}

@@ -1,0 +1,311 @@
+//! What was asked for a container; written once, when it is made.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::ContainerId;
+use super::name::Name;
+use super::options::{
+    Bytes, CapabilityChange, Cpus, Device, EnvVar, Network, Seccomp, Signal, Tmpfs, Ulimit, Volume,
+};
+
+/// The version of the format of `config.json`.
+pub const SCHEMA: &str = "keel.container/1";
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// All that was asked for one container: the contents of its `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: Name,
+    /// When it was made, RFC 3339 in UTC.
+    pub created: String,
+    /// The image that it was made from.
+    pub image: ImageUsed,
+    /// The storage driver that keeps its tree.
+    pub driver: String,
+    /// The command and what it sees.
+    pub process: ProcessConfig,
+    /// What surrounds it, and its limits.
+    pub host: HostConfig,
+}
+
+/// The image that a container was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageUsed {
+    /// As the user named it.
+    pub reference: String,
+    /// The digest of its configuration: `sha256:…`.
+    pub id: String,
+}
+
+/// The command and what it sees: what an image may suggest and a user may change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessConfig {
+    /// The beginning of the command.
+    pub entrypoint: Vec<String>,
+    /// The rest of the command.
+    pub cmd: Vec<String>,
+    /// `NAME=VALUE` each.
+    pub env: Vec<String>,
+    /// The folder that it starts in; empty: `/`.
+    pub working_dir: String,
+    /// `uid[:gid]`, by number or by the container's own names; empty: root.
+    pub user: String,
+    /// The name that `hostname` shows.
+    pub hostname: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What `keel stop` sends.
+    pub stop_signal: Option<Signal>,
+    /// Whether it has a terminal.
+    pub tty: bool,
+    /// Whether its standard input is kept open.
+    pub open_stdin: bool,
+}
+
+/// What surrounds the command, and its limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostConfig {
+    /// Removed when it ends.
+    pub auto_remove: bool,
+    /// Nobody waits in the foreground.
+    pub detached: bool,
+    /// All capabilities, no filter, all devices.
+    pub privileged: bool,
+    /// The root file system cannot be written to.
+    pub read_only: bool,
+    /// A small init is process 1.
+    pub init: bool,
+    /// `None`: on, unless privileged.
+    pub no_new_privileges: Option<bool>,
+    /// System call filter.
+    pub seccomp: Seccomp,
+    /// Capabilities beyond the default set.
+    pub cap_add: Vec<CapabilityChange>,
+    /// Capabilities taken from the default set.
+    pub cap_drop: Vec<CapabilityChange>,
+    /// Files and folders of the host.
+    pub volumes: Vec<Volume>,
+    /// File systems in memory.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
+    /// Size of `/dev/shm`; `None`: 64 MiB.
+    pub shm_size: Option<Bytes>,
+    /// Resource limits of each process.
+    pub ulimits: Vec<Ulimit>,
+    /// Memory limit; the same again may be swapped out, as with Docker.
+    pub memory: Option<Bytes>,
+    /// Processor limit.
+    pub cpus: Option<Cpus>,
+    /// Processor share when there is not enough for all; 1024 is the default.
+    pub cpu_shares: Option<u64>,
+    /// How many processes and threads it may have; `None` or -1: no limit.
+    pub pids_limit: Option<i64>,
+    /// Its place among the control groups.
+    pub cgroup: String,
+    /// How it is connected.
+    pub network: Network,
+}
+
+/// What an image suggests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageDefaults {
+    /// The beginning of the command.
+    pub entrypoint: Vec<String>,
+    /// The rest of the command, unless the user gives one.
+    pub cmd: Vec<String>,
+    /// `NAME=VALUE` each.
+    pub env: Vec<String>,
+    /// The folder to start in.
+    pub working_dir: String,
+    /// The user to be.
+    pub user: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What stops it.
+    pub stop_signal: Option<Signal>,
+}
+
+/// What the user wants other than the image suggests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProcessWishes {
+    /// `--entrypoint`; empty text removes the image's.
+    pub entrypoint: Option<String>,
+    /// What follows the image on the command line.
+    pub cmd: Vec<String>,
+    /// `--env`, in order.
+    pub env: Vec<EnvVar>,
+    /// `--workdir`.
+    pub working_dir: Option<PathBuf>,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--hostname`; `None`: the short id.
+    pub hostname: Option<String>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// `--stop-signal`.
+    pub stop_signal: Option<Signal>,
+    /// `--tty`.
+    pub tty: bool,
+    /// `--interactive`.
+    pub open_stdin: bool,
+}
+
+impl ProcessConfig {
+    /// The image's suggestions with the user's wishes laid over them, by Docker's rules: a new
+    /// entry point takes the image's command away, a new command does not take the entry point.
+    ///
+    /// `inherited` looks up a variable of keel's own environment, for `--env NAME`.
+    pub fn new(
+        image: ImageDefaults,
+        wishes: ProcessWishes,
+        id: &ContainerId,
+        inherited: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let (entrypoint, image_cmd) = match wishes.entrypoint {
+            None => (image.entrypoint, image.cmd),
+            Some(program) if program.is_empty() => (Vec::new(), Vec::new()),
+            Some(program) => (vec![program], Vec::new()),
+        };
+        let cmd = if wishes.cmd.is_empty() {
+            image_cmd
+        } else {
+            wishes.cmd
+        };
+        let hostname = wishes.hostname.unwrap_or_else(|| id.short().to_owned());
+        let mut env = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={hostname}")];
+        if wishes.tty {
+            env.push("TERM=xterm".to_owned());
+        }
+        for assignment in image.env {
+            assign(&mut env, assignment);
+        }
+        apply_env(&mut env, wishes.env, inherited);
+        let mut labels = image.labels;
+        labels.extend(wishes.labels);
+        let working_dir = wishes
+            .working_dir
+            .map(|path| path.to_string_lossy().into_owned());
+        Self {
+            entrypoint,
+            cmd,
+            env,
+            working_dir: working_dir.unwrap_or(image.working_dir),
+            user: wishes.user.unwrap_or(image.user),
+            hostname,
+            labels,
+            stop_signal: wishes.stop_signal.or(image.stop_signal),
+            tty: wishes.tty,
+            open_stdin: wishes.open_stdin,
+        }
+    }
+
+    /// The whole command.
+    pub fn args(&self) -> Vec<String> {
+        let parts = self.entrypoint.iter().chain(&self.cmd);
+        parts.cloned().collect()
+    }
+}
+
+/// Lays the user's variables over an environment.
+pub(super) fn apply_env(
+    env: &mut Vec<String>,
+    wishes: Vec<EnvVar>,
+    inherited: impl Fn(&str) -> Option<String>,
+) {
+    for wish in wishes {
+        match wish {
+            EnvVar::Set(assignment) => assign(env, assignment),
+            EnvVar::Inherit(name) => match inherited(&name) {
+                Some(value) => assign(env, format!("{name}={value}")),
+                None => env.retain(|known| variable(known) != name),
+            },
+        }
+    }
+}
+
+/// Sets one variable, in its old place if it has one.
+fn assign(env: &mut Vec<String>, assignment: String) {
+    let name = variable(&assignment);
+    match env.iter_mut().find(|known| variable(known) == name) {
+        Some(known) => *known = assignment,
+        None => env.push(assignment),
+    }
+}
+
+/// The name in `NAME=VALUE`.
+pub(super) fn variable(assignment: &str) -> &str {
+    assignment.split('=').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ContainerId {
+        ContainerId::try_from("ab".repeat(32)).unwrap()
+    }
+
+    fn image() -> ImageDefaults {
+        ImageDefaults {
+            entrypoint: vec!["/entry".into()],
+            cmd: vec!["image-cmd".into()],
+            env: vec!["A=image".into(), "B=image".into()],
+            ..ImageDefaults::default()
+        }
+    }
+
+    fn merged(wishes: ProcessWishes) -> ProcessConfig {
+        ProcessConfig::new(image(), wishes, &id(), |name| {
+            (name == "HERE").then(|| "kept".to_owned())
+        })
+    }
+
+    #[test]
+    fn a_command_replaces_the_images_command_and_not_its_entry_point() {
+        let wishes = ProcessWishes {
+            cmd: vec!["mine".into()],
+            ..ProcessWishes::default()
+        };
+        assert_eq!(merged(wishes).args(), ["/entry", "mine"]);
+        assert_eq!(
+            merged(ProcessWishes::default()).args(),
+            ["/entry", "image-cmd"]
+        );
+    }
+
+    #[test]
+    fn an_entry_point_takes_the_images_command_away() {
+        let wishes = |entrypoint: &str| ProcessWishes {
+            entrypoint: Some(entrypoint.into()),
+            ..ProcessWishes::default()
+        };
+        assert_eq!(merged(wishes("/mine")).args(), ["/mine"]);
+        assert!(merged(wishes("")).args().is_empty());
+    }
+
+    #[test]
+    fn the_users_variables_win_and_keep_their_place() {
+        let wishes = ProcessWishes {
+            env: vec![
+                EnvVar::Set("A=mine".into()),
+                EnvVar::Inherit("HERE".into()),
+                EnvVar::Inherit("B".into()),
+            ],
+            ..ProcessWishes::default()
+        };
+        let env = merged(wishes).env;
+        assert_eq!(
+            env,
+            [DEFAULT_PATH, "HOSTNAME=abababababab", "A=mine", "HERE=kept"]
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! What a container's spec depends on besides its configuration, found out on this host.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use nix::sys::stat::{self, SFlag};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxSeccomp};
+
+use super::config::Config;
+use super::options::{Device, Seccomp};
+use super::spec::{self, Facts, Presence};
+use super::user::Identity;
+use super::{Container, Error, profile};
+use crate::runtime::cgroup::{self, Mode};
+use crate::runtime::seccomp;
+
+/// Finds out what [`spec::spec`] needs to know; `root` is the container's open root folder.
+pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Facts, Error> {
+    let config = container.config();
+    let mode = cgroup::detect();
+    Ok(Facts {
+        identity: Identity::look_up(root, &config.process.user)?,
+        seccomp: seccomp(config)?,
+        devices: devices(config)?,
+        cgroups: presence(mode != Mode::Absent),
+        cgroup_namespaces: presence(Path::new("/proc/self/ns/cgroup").exists()),
+        swap_limit: swap_limit(config, mode),
+        files: container.folder().to_owned(),
+    })
+}
+
+/// Whether this system has control groups mounted.
+pub(super) fn has_cgroups() -> bool {
+    cgroup::detect() != Mode::Absent
+}
+
+fn presence(present: bool) -> Presence {
+    if present {
+        Presence::Present
+    } else {
+        Presence::Absent
+    }
+}
+
+/// The filter of a container; a privileged one has none unless it was asked for.
+pub(super) fn seccomp(config: &Config) -> Result<Option<LinuxSeccomp>, Error> {
+    let host = &config.host;
+    match &host.seccomp {
+        Seccomp::Default if host.privileged => Ok(None),
+        Seccomp::Default => Ok(Some(seccomp::default_profile(&spec::capabilities(host)))),
+        Seccomp::Unconfined => Ok(None),
+        Seccomp::Profile(path) => profile::read(path, &spec::capabilities(host)).map(Some),
+    }
+}
+
+/// Whether swap can be limited, which old kernels need a boot parameter for (`swapaccount=1`,
+/// before 5.8). Asked only when there is a limit.
+fn swap_limit(config: &Config, mode: Mode) -> Presence {
+    if config.host.memory.is_none() {
+        return Presence::Absent;
+    }
+    presence(match mode {
+        Mode::Absent => false,
+        Mode::V1 | Mode::Hybrid => {
+            Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()
+        }
+        // The root group has no `memory.swap.max`; whatever has swap space can limit it there,
+        // and without swap space there is nothing to limit.
+        Mode::V2 => {
+            std::fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
+        }
+    })
+}
+
+/// The devices that were asked for; a privileged container gets all of the host's.
+fn devices(config: &Config) -> Result<Vec<(LinuxDevice, String)>, Error> {
+    let mut devices = Vec::new();
+    if config.host.privileged {
+        host_devices(Path::new("/dev"), &mut devices)?;
+    }
+    for wanted in &config.host.devices {
+        devices.push((device(wanted)?, wanted.cgroup_permissions.clone()));
+    }
+    Ok(devices)
+}
+
+fn device(wanted: &Device) -> Result<LinuxDevice, Error> {
+    let path = &wanted.path_on_host;
+    let status = stat::stat(path).map_err(Error::io("examine the device", path))?;
+    node(&status, &wanted.path_in_container)?.ok_or_else(|| {
+        let no_device = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        Error::io("use as a device, which it is not,", path)(no_device)
+    })
+}
+
+/// The node that shows the same device at another path; `None` for what is no device.
+fn node(status: &nix::sys::stat::FileStat, path: &Path) -> Result<Option<LinuxDevice>, Error> {
+    let mode = SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits());
+    let kind = match mode {
+        SFlag::S_IFCHR => LinuxDeviceType::C,
+        SFlag::S_IFBLK => LinuxDeviceType::B,
+        _ => return Ok(None),
+    };
+    let number = |part: u64| i64::try_from(part).unwrap_or_default();
+    LinuxDeviceBuilder::default()
+        .path(path)
+        .typ(kind)
+        .major(number(stat::major(status.st_rdev)))
+        .minor(number(stat::minor(status.st_rdev)))
+        .file_mode(status.st_mode & 0o7777)
+        .uid(status.st_uid)
+        .gid(status.st_gid)
+        .build()
+        .map(Some)
+        .map_err(Error::Spec)
+}
+
+/// What containers have of their own, and what would show the host's terminals.
+const OWN: [&str; 12] = [
+    "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue",
+    "fd",
+];
+
+fn host_devices(folder: &Path, devices: &mut Vec<(LinuxDevice, String)>) -> Result<(), Error> {
+    let list = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    for entry in list {
+        let entry = entry.map_err(Error::io("list", folder))?;
+        let path = entry.path();
+        if OWN.iter().any(|own| entry.file_name() == *own) {
+            continue;
+        }
+        // Links are not followed, and what is gone meanwhile is left out.
+        let Ok(status) = stat::lstat(&path) else {
+            continue;
+        };
+        if let Some(device) = node(&status, &path)? {
+            devices.push((device, "rwm".to_owned()));
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            host_devices(&path, devices)?;
+        }
+    }
+    Ok(())
+}

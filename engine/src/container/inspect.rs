@@ -1,0 +1,144 @@
+//! All about a container, under Docker's names.
+
+use serde_json::{Value, json};
+
+use super::options::{Access, Seccomp};
+use super::state::{Incarnation, Status};
+use super::{Container, config::HostConfig};
+
+/// Docker's time for "not yet".
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+impl Container {
+    /// What `keel inspect` shows: Docker's document, without what Keel does not have.
+    pub fn inspect(&self) -> Value {
+        let config = self.config();
+        let (process, host) = (&config.process, &config.host);
+        let args = process.args();
+        let file = |name: &str| self.folder().join(name).display().to_string();
+        json!({
+            "Id": config.id,
+            "Created": config.created,
+            "Path": args.first(),
+            "Args": args.get(1..).unwrap_or_default(),
+            "State": self.inspect_state(),
+            "Image": config.image.id,
+            "ResolvConfPath": file("resolv.conf"),
+            "HostnamePath": file("hostname"),
+            "HostsPath": file("hosts"),
+            "LogPath": self.log_path().display().to_string(),
+            "Name": format!("/{}", config.name),
+            "RestartCount": 0,
+            "Driver": config.driver,
+            "Platform": "linux",
+            "HostConfig": inspect_host(host),
+            "GraphDriver": {"Name": config.driver, "Data": {"Tree": self.tree_name()}},
+            "Mounts": host.volumes.iter().map(|volume| json!({
+                "Type": "bind",
+                "Source": volume.source,
+                "Destination": volume.target,
+                "Mode": access(volume.access),
+                "RW": volume.access == Access::ReadWrite,
+                "Propagation": "rprivate",
+            })).collect::<Vec<_>>(),
+            "Config": {
+                "Hostname": process.hostname,
+                "User": process.user,
+                "AttachStdin": process.open_stdin && !host.detached,
+                "AttachStdout": !host.detached,
+                "AttachStderr": !host.detached,
+                "Tty": process.tty,
+                "OpenStdin": process.open_stdin,
+                "Env": process.env,
+                "Cmd": process.cmd,
+                "Image": config.image.reference,
+                "WorkingDir": process.working_dir,
+                "Entrypoint": process.entrypoint,
+                "Labels": process.labels,
+                "StopSignal": process.stop_signal,
+            },
+            "NetworkSettings": {"Networks": {"none": {}}, "Ports": {}},
+        })
+    }
+
+    fn inspect_state(&self) -> Value {
+        let state = self.state();
+        json!({
+            "Status": state.status.as_str(),
+            "Running": state.status == Status::Running,
+            "Paused": false,
+            "Restarting": false,
+            "OOMKilled": state.oom_killed,
+            "Dead": false,
+            "Pid": state.process.as_ref().map_or(0, |Incarnation { pid, .. }| *pid),
+            "ExitCode": state.exit_code,
+            "Error": state.error,
+            "StartedAt": state.started.as_deref().unwrap_or(NEVER),
+            "FinishedAt": state.finished.as_deref().unwrap_or(NEVER),
+        })
+    }
+}
+
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => "ro",
+        Access::ReadWrite => "rw",
+    }
+}
+
+fn inspect_host(host: &HostConfig) -> Value {
+    let names = |changes: &[super::options::CapabilityChange]| -> Vec<String> {
+        changes.iter().map(ToString::to_string).collect()
+    };
+    let binds = host.volumes.iter().map(|volume| {
+        let (source, target) = (volume.source.display(), volume.target.display());
+        format!("{source}:{target}:{}", access(volume.access))
+    });
+    let tmpfs = host.tmpfs.iter().map(|tmpfs| {
+        (
+            tmpfs.target.display().to_string(),
+            Value::from(tmpfs.options.join(",")),
+        )
+    });
+    let memory = host.memory.map_or(0, |memory| memory.0);
+    json!({
+        "AutoRemove": host.auto_remove,
+        "Binds": binds.collect::<Vec<_>>(),
+        "Tmpfs": tmpfs.collect::<serde_json::Map<_, _>>(),
+        "CapAdd": names(&host.cap_add),
+        "CapDrop": names(&host.cap_drop),
+        "CgroupParent": host.cgroup.rsplit_once('/').map_or("", |(parent, _)| parent),
+        "Privileged": host.privileged,
+        "ReadonlyRootfs": host.read_only,
+        "SecurityOpt": security_options(host),
+        "Init": host.init,
+        "NetworkMode": "none",
+        "ShmSize": host.shm_size.map_or(64 << 20, |size| size.0),
+        "Memory": memory,
+        "MemorySwap": memory * 2,
+        "NanoCpus": host.cpus.map_or(0, |cpus| cpus.nano()),
+        "CpuShares": host.cpu_shares.unwrap_or(0),
+        "PidsLimit": host.pids_limit,
+        "Devices": host.devices.iter().map(|device| json!({
+            "PathOnHost": device.path_on_host,
+            "PathInContainer": device.path_in_container,
+            "CgroupPermissions": device.cgroup_permissions,
+        })).collect::<Vec<_>>(),
+        "Ulimits": host.ulimits.iter().map(super::options::Ulimit::inspect).collect::<Vec<_>>(),
+        "LogConfig": {"Type": "json-file", "Config": {}},
+    })
+}
+
+fn security_options(host: &HostConfig) -> Vec<String> {
+    let mut options = Vec::new();
+    if host.no_new_privileges.unwrap_or(!host.privileged) {
+        options.push("no-new-privileges".to_owned());
+    }
+    match &host.seccomp {
+        Seccomp::Default if host.privileged => options.push("seccomp=unconfined".to_owned()),
+        Seccomp::Default => {}
+        Seccomp::Unconfined => options.push("seccomp=unconfined".to_owned()),
+        Seccomp::Profile(path) => options.push(format!("seccomp={}", path.display())),
+    }
+    options
+}

@@ -1,0 +1,274 @@
+//! One container as its files have it, put right where its makers died.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::FlockArg;
+
+use super::config::Config;
+use super::id::ContainerId;
+use super::name::Name;
+use super::state::{LOST, State, Status};
+use super::store::{Durability, Hold, replace_json};
+use super::{Error, clock};
+use crate::runtime::ExitStatus;
+use crate::runtime::cgroup::{Cgroup, CgroupPath};
+use crate::storage::{Storage, Tree, TreeName};
+
+/// One container, as it was when it was looked up.
+#[derive(Debug)]
+pub struct Container {
+    root: PathBuf,
+    folder: PathBuf,
+    config: Config,
+    state: State,
+}
+
+impl Container {
+    /// One that was just made.
+    pub(super) fn new(root: &Path, folder: PathBuf, config: Config) -> Self {
+        Self {
+            root: root.to_owned(),
+            folder,
+            config,
+            state: State::created(),
+        }
+    }
+
+    /// Reads a container's folder. `None` when there is no container in it (yet, or any more).
+    pub(super) fn read(root: &Path, folder: PathBuf) -> Result<Option<Self>, Error> {
+        let path = folder.join("config.json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        let damaged = |source| Error::Damaged { path, source };
+        let config = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let mut container = Self::new(root, folder, config);
+        container.refresh()?;
+        if container.is_lost() {
+            return container.bury();
+        }
+        Ok(Some(container))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &ContainerId {
+        &self.config.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.config.name
+    }
+
+    /// What was asked.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What became of it.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Keel's root folder.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Its log: Docker's json-file format.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join("log.ndjson")
+    }
+
+    /// What its folder and its tree are called.
+    pub(super) fn tree_name(&self) -> String {
+        let name = self.folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    pub(super) fn tree(&self) -> Result<TreeName, Error> {
+        Ok(TreeName::new(self.tree_name())?)
+    }
+
+    /// The storage that keeps its tree, whatever driver is the default now.
+    pub(super) fn storage(&self) -> Result<Storage, Error> {
+        Ok(Storage::open(
+            &self.root,
+            Some(self.config.driver.parse()?),
+        )?)
+    }
+
+    pub(super) fn cgroup(&self) -> Result<CgroupPath, Error> {
+        CgroupPath::parse(&self.config.host.cgroup).map_err(|error| Error::Runtime(error.into()))
+    }
+
+    /// How well its files must be kept.
+    pub(super) fn durability(&self) -> Durability {
+        if self.config.host.auto_remove {
+            Durability::Volatile
+        } else {
+            Durability::Durable
+        }
+    }
+
+    /// Reads what became of it meanwhile.
+    pub(super) fn refresh(&mut self) -> Result<(), Error> {
+        let path = self.folder.join("state.json");
+        self.state = match fs::read(&path) {
+            Ok(bytes) => {
+                let damaged = |source| Error::Damaged { path, source };
+                serde_json::from_slice(&bytes).map_err(damaged)?
+            }
+            Err(error) if is_absence(&error) => State::created(),
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        Ok(())
+    }
+
+    /// Records what becomes of it. Only whoever holds its folder does that.
+    pub(super) fn record(&mut self, state: State) -> Result<(), Error> {
+        replace_json(&self.folder, "state.json", &state, self.durability())?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// Whether it is said to run and does not.
+    fn is_lost(&self) -> bool {
+        let process = self.state.process.as_ref();
+        self.state.status == Status::Running && !process.is_some_and(|process| process.lives())
+    }
+
+    /// Records the end of a container whose monitor was killed. `None` when that removed it.
+    fn bury(mut self) -> Result<Option<Self>, Error> {
+        // Held: its monitor lives and is about to record the end itself.
+        let Some(hold) = Hold::try_take(&self.folder)? else {
+            return Ok(Some(self));
+        };
+        self.refresh()?;
+        if !self.is_lost() {
+            return Ok(Some(self));
+        }
+        let mut ended = self.state.clone().exited(LOST, clock::now());
+        "whoever ran it was killed, or the machine restarted, so its exit code is not known"
+            .clone_into(&mut ended.error);
+        self.record(ended)?;
+        self.release()?;
+        if self.config.host.auto_remove {
+            self.remove_from(&self.storage()?)?;
+            return Ok(None);
+        }
+        drop(hold);
+        Ok(Some(self))
+    }
+
+    /// Records its end, and gives back what a running container has. Only whoever holds its
+    /// folder does that.
+    pub(super) fn end(&mut self, status: ExitStatus, storage: &Storage) -> Result<(), Error> {
+        let cgroup = Cgroup::open(&self.cgroup()?);
+        if self.config.host.auto_remove {
+            // It is about to be removed: only somebody who waits for the code wants it.
+            tell_waiter(&self.folder, status.code()).map_err(Error::io("write", &self.folder))?;
+        } else {
+            let mut ended = self.state.clone().exited(status.code(), clock::now());
+            ended.oom_killed = cgroup
+                .as_ref()
+                .is_ok_and(|cgroup| cgroup.oom_kills().is_ok_and(|n| n > 0));
+            self.record(ended)?;
+        }
+        if let Ok(cgroup) = cgroup {
+            cgroup
+                .remove()
+                .map_err(|error| Error::Runtime(error.into()))?;
+        }
+        Ok(storage.driver().unmount(&self.tree()?)?)
+    }
+
+    /// Gives back what a container has whose monitor was killed: control group and mount.
+    pub(super) fn release(&self) -> Result<(), Error> {
+        if let Ok(cgroup) = Cgroup::open(&self.cgroup()?) {
+            cgroup
+                .remove()
+                .map_err(|error| Error::Runtime(error.into()))?;
+        }
+        Ok(self.storage()?.driver().unmount(&self.tree()?)?)
+    }
+
+    /// Removes its tree and then its folder, which the caller holds. Interrupted, it can be done
+    /// again.
+    pub(super) fn remove_from(&self, storage: &Storage) -> Result<(), Error> {
+        storage.driver().remove(Tree::Container(&self.tree()?))?;
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if !is_absence(&error) => Err(Error::io("remove", &self.folder)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until nobody runs it any more, and takes its folder. `None`: it is gone.
+    pub(super) fn hold(&self, how: FlockArg) -> Result<Option<Hold>, Error> {
+        match Hold::take(&self.folder, how) {
+            Ok(hold) => Ok(Some(hold)),
+            Err(Error::Io { source, .. }) if is_absence(&source) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The exit code of a container that is removed at its end, for whoever opened the file before.
+const EXIT_CODE: &str = "exit-code";
+
+fn tell_waiter(folder: &Path, code: u8) -> io::Result<()> {
+    match fs::OpenOptions::new()
+        .write(true)
+        .open(folder.join(EXIT_CODE))
+    {
+        Ok(mut file) => writeln!(file, "{code}"),
+        Err(error) if is_absence(&error) => Ok(()), // Nobody waits.
+        Err(error) => Err(error),
+    }
+}
+
+/// What is left of a container that removes itself, for somebody who waits for its end.
+#[derive(Debug)]
+pub(super) struct LastWord(fs::File);
+
+impl LastWord {
+    /// Asks for it beforehand. `None`: the container is gone.
+    pub(super) fn expect(folder: &Path) -> io::Result<Option<Self>> {
+        let mut options = fs::OpenOptions::new();
+        match options
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(folder.join(EXIT_CODE))
+        {
+            Ok(file) => Ok(Some(Self(file))),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads it, when the container has ended.
+    pub(super) fn read(mut self) -> Option<u8> {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).ok()?;
+        text.trim_end().parse().ok()
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    // NotADirectory: somebody put a file in the folder's place.
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}

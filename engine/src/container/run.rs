@@ -1,0 +1,182 @@
+//! Making a container and running it to its end, or leaving it to a monitor.
+
+use std::path::Path;
+
+use super::config::{
+    Config, HostConfig, ImageDefaults, ImageUsed, ProcessConfig, ProcessWishes, SCHEMA,
+};
+use super::id::ContainerId;
+use super::logs::LogWriter;
+use super::name::Name;
+use super::options::Seccomp;
+use super::start::{Started, start};
+use super::stdio::{Attach, Logging, RawTerminal, Wishes};
+use super::store::{Durability, Hold};
+use super::supervise::{PassOn, Supervision};
+use super::{Container, Containers, Error, clock, monitor};
+use crate::image::digest::ChainId;
+use crate::runtime::ExitStatus;
+use crate::storage::{Storage, TreeName};
+
+/// What a container is made of.
+#[derive(Debug)]
+pub struct Request {
+    /// `None`: one is chosen.
+    pub name: Option<Name>,
+    /// The image, as it is recorded.
+    pub image: ImageUsed,
+    /// The image's topmost layer; `None`: it has none.
+    pub top_layer: Option<ChainId>,
+    /// What the image suggests.
+    pub defaults: ImageDefaults,
+    /// What the user wants other than that.
+    pub wishes: ProcessWishes,
+    /// What surrounds the command. The place among the control groups is a parent folder still.
+    pub host: HostConfig,
+}
+
+/// Makes a container. The caller holds the image store's lock for as long as this takes.
+fn create(root: &Path, storage: &Storage, request: Request) -> Result<(Container, Hold), Error> {
+    let id = ContainerId::random().map_err(Error::io("read", "/dev/urandom"))?;
+    let process = ProcessConfig::new(request.defaults, request.wishes, &id, |name| {
+        std::env::var(name).ok()
+    });
+    if process.entrypoint.is_empty() && process.cmd.is_empty() {
+        return Err(Error::NoCommand(request.image.reference));
+    }
+    let mut host = request.host;
+    host.cgroup = format!("{}/{id}", host.cgroup.trim_end_matches('/'));
+    if let Seccomp::Profile(path) = &mut host.seccomp {
+        // The container may be looked at from another folder later.
+        *path = path
+            .canonicalize()
+            .map_err(Error::io("read", path.clone()))?;
+    }
+    let reserved = Containers::new(root).reserve(&id, request.name)?;
+    let durability = if host.auto_remove {
+        Durability::Volatile
+    } else {
+        Durability::Durable
+    };
+    let config = Config {
+        schema: SCHEMA.to_owned(),
+        id,
+        name: reserved.name.clone(),
+        created: clock::now(),
+        image: request.image,
+        driver: storage.driver().name().to_string(),
+        process,
+        host,
+    };
+    let tree = reserved.folder().file_name().unwrap_or_default();
+    let tree = TreeName::new(tree.to_string_lossy())?;
+    if let Err(error) = storage.driver().create(&tree, request.top_layer.as_ref()) {
+        reserved.abandon();
+        return Err(error.into());
+    }
+    reserved.publish(root, config, durability)
+}
+
+/// Makes a container, and runs it in the foreground to its end.
+///
+/// Its standard streams are this process's own; signals to this process are passed on. The caller
+/// has no other thread. `made` is called once the image is no longer needed.
+///
+/// # Errors
+/// When the container could not be made or started. With `auto_remove` it is gone then.
+pub fn run(
+    root: &Path,
+    storage: &Storage,
+    request: Request,
+    made: impl FnOnce(),
+) -> Result<ExitStatus, Error> {
+    let (mut container, hold) = create(root, storage, request)?;
+    made();
+    let host = &container.config().host;
+    let wishes = Wishes {
+        tty: container.config().process.tty,
+        open_stdin: container.config().process.open_stdin,
+        attach: Attach::Foreground,
+        // Nobody could read the log of what is removed at its end: see decision 0031.
+        logging: if host.auto_remove {
+            Logging::Off
+        } else {
+            Logging::On
+        },
+    };
+    let result = start(&mut container, storage, &wishes)
+        .and_then(|started| attend(&container, started, &wishes));
+    let result = finish(&mut container, storage, result);
+    drop(hold);
+    result
+}
+
+/// Waits for a process in the foreground.
+fn attend(
+    container: &Container,
+    mut started: Started,
+    wishes: &Wishes,
+) -> Result<ExitStatus, Error> {
+    let log = match wishes.logging {
+        Logging::Off => None,
+        Logging::On => {
+            let path = container.log_path();
+            Some(LogWriter::open(&path).map_err(Error::io("open", path))?)
+        }
+    };
+    let pid = started.process.pid();
+    let lost = |source| Error::Process {
+        action: "wait for",
+        pid,
+        source,
+    };
+    let raw = match (wishes.tty, wishes.open_stdin) {
+        (true, true) => RawTerminal::enter().map_err(lost)?,
+        _ => None,
+    };
+    let input = started.ends.input(wishes.open_stdin).map_err(lost)?;
+    let supervision = Supervision {
+        pid: pid.cast_signed(),
+        outputs: started.ends.outputs(),
+        input,
+        log,
+        pass_on: PassOn::Yes,
+        console: started.ends.console(),
+    };
+    let status = supervision.wait().map_err(lost);
+    drop(raw);
+    status
+}
+
+/// Records the end, gives back what was taken, and removes what is to be removed.
+pub(super) fn finish(
+    container: &mut Container,
+    storage: &Storage,
+    result: Result<ExitStatus, Error>,
+) -> Result<ExitStatus, Error> {
+    if let Ok(status) = &result {
+        container.end(*status, storage)?;
+    }
+    if container.config().host.auto_remove {
+        container.remove_from(storage)?;
+    }
+    result
+}
+
+/// Makes a container and leaves it to a monitor. Returns its id.
+///
+/// # Errors
+/// When the container could not be made or started. With `auto_remove` it is gone then.
+pub fn run_detached(
+    root: &Path,
+    storage: &Storage,
+    request: Request,
+    made: impl FnOnce(),
+) -> Result<ContainerId, Error> {
+    let (container, hold) = create(root, storage, request)?;
+    made();
+    let started = monitor::spawn(&container, &hold);
+    // The monitor has the lock now, and unlocking would take it away from it.
+    std::mem::forget(hold);
+    started.map(|()| container.id().clone())
+}

@@ -1,0 +1,143 @@
+//! From a container's files to its first process.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use super::state::{Incarnation, State, Status, boot_id};
+use super::stdio::{self, Ends, Wishes};
+use super::{Container, Error, clock, facts, files, spec, supervise};
+use crate::runtime::{self, Init, Launch, Process, requirement};
+use crate::storage::Storage;
+
+/// A process that was started, and our ends of its streams.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) process: Process,
+    pub(super) ends: Ends,
+}
+
+/// Starts the container. Its folder is held by this process, which has no other thread.
+///
+/// On failure the container is left as made, with the reason in its state, and nothing runs.
+pub(super) fn start(
+    container: &mut Container,
+    storage: &Storage,
+    wishes: &Wishes,
+) -> Result<Started, Error> {
+    match try_start(container, storage, wishes) {
+        Ok(started) => {
+            let process = Incarnation {
+                pid: started.process.pid(),
+                start: started.process.start(),
+                boot_id: boot_id().map_err(Error::io("read", "/proc/sys/kernel/random/boot_id"))?,
+            };
+            container.record(State::running(process, clock::now()))?;
+            Ok(started)
+        }
+        Err(error) => {
+            // The reason of the failure is what matters; what cannot be undone now is undone when
+            // the container is removed.
+            drop(storage.driver().unmount(&container.tree()?));
+            let failed = State {
+                status: Status::Created,
+                exit_code: error.exit_code(),
+                error: chain(&error),
+                ..State::created()
+            };
+            container.record(failed)?;
+            Err(error)
+        }
+    }
+}
+
+fn try_start(container: &Container, storage: &Storage, wishes: &Wishes) -> Result<Started, Error> {
+    let config = container.config();
+    own_mounts()?;
+    let rootfs = storage.driver().mount(&container.tree()?)?;
+    let root = File::open(&rootfs).map_err(Error::io("open", &rootfs))?;
+    let facts = facts::gather(container, root.as_fd())?;
+    files::write(
+        container.folder(),
+        &config.process.hostname,
+        config.host.network,
+    )?;
+    make_volume_sources(container)?;
+    let spec = spec::spec(config, &facts).map_err(Error::Spec)?;
+    let (stdio, console, mut ends) =
+        stdio::plan(wishes, &facts.identity).map_err(Error::io("open", "the standard streams"))?;
+    let cgroup = container.cgroup()?;
+    // Without control groups a container still runs, unless it is to have limits: then the
+    // runtime says what is absent.
+    let with_cgroup = facts.cgroups == spec::Presence::Present;
+    supervise::hold_signals();
+    let mut process = runtime::launch(Launch {
+        id: container.id().as_str(),
+        spec: &spec,
+        rootfs: &rootfs,
+        cgroup: with_cgroup.then_some(&cgroup),
+        stdio,
+        init: if config.host.init {
+            Init::Yes
+        } else {
+            Init::No
+        },
+        console,
+    })
+    .map_err(unfit)?;
+    ends.take_console(&mut process);
+    Ok(Started { process, ends })
+}
+
+/// A step that failed on an unfit kernel fails because of what the kernel lacks; say that.
+fn unfit(error: runtime::Error) -> Error {
+    let missing = || {
+        let mut missing = requirement::missing().into_iter();
+        missing.find(|missing| missing.level == requirement::Level::Must)
+    };
+    match error {
+        runtime::Error::Setup { .. } | runtime::Error::Cgroup(_) => {
+            Error::Runtime(missing().map_or(error, runtime::Error::Requirement))
+        }
+        error => Error::Runtime(error),
+    }
+}
+
+/// Moves this process into a mount namespace of its own: what is mounted for the container is
+/// seen by no other process of the host, and is gone when this process and the container are,
+/// whatever ends them.
+fn own_mounts() -> Result<(), Error> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(Error::io("make a mount namespace for", "/"))?;
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )
+    .map_err(Error::io("make private the mounts of", "/"))
+}
+
+/// Docker makes the folder of the host that a volume names, if it is not there.
+fn make_volume_sources(container: &Container) -> Result<(), Error> {
+    for volume in &container.config().host.volumes {
+        if !volume.source.exists() {
+            std::fs::create_dir_all(&volume.source)
+                .map_err(Error::io("create the volume's source", &volume.source))?;
+        }
+    }
+    Ok(())
+}
+
+/// The whole chain of causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

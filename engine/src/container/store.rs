@@ -1,0 +1,362 @@
+//! The folder of all containers, `ROOT/containers`: names beside ids, plain files.
+//!
+//! ```text
+//! containers/lock                     held while a name is taken or given up
+//! containers/NAME-SHORTID/            locked by whoever runs the container, as long as it runs
+//!              config.json            what was asked; written once; without it there is no container
+//!              state.json             what became of it; replaced at once as a whole
+//!              hostname, hosts, resolv.conf
+//!              log.ndjson             its output, in Docker's json-file format
+//! ```
+//!
+//! The kernel gives a dead process's locks back, so a `state.json` that says `running` in a
+//! folder that nobody holds is out of date, and whoever reads it puts it right.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::Serialize;
+
+use super::config::Config;
+use super::id::{self, ContainerId, SHORT_LEN};
+use super::name::Name;
+use super::{Container, Error};
+
+/// All containers of one root folder.
+#[derive(Debug, Clone)]
+pub struct Containers {
+    root: PathBuf,
+    folder: PathBuf,
+}
+
+/// Whether a file must outlive a power failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// On the disk when the call returns.
+    Durable,
+    /// Of a container that is removed at its end anyway.
+    Volatile,
+}
+
+/// A folder that was made for a container and holds nothing yet. Unless it is published, the
+/// folder goes away again.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    folder: PathBuf,
+    pub(super) name: Name,
+    hold: Hold,
+}
+
+/// The lock of a container's folder.
+#[derive(Debug)]
+pub(super) struct Hold(Flock<File>);
+
+/// A folder's name, taken apart.
+struct Entry {
+    folder: String,
+}
+
+impl Entry {
+    fn parse(folder: String) -> Option<Self> {
+        let at = folder.len().checked_sub(SHORT_LEN + 1)?;
+        let (name, short) = (folder.get(..at)?, folder.get(at..)?.strip_prefix('-')?);
+        let fits = id::is_prefix(short) && name.parse::<Name>().is_ok();
+        fits.then_some(Self { folder })
+    }
+
+    fn name(&self) -> &str {
+        let at = self.folder.len() - SHORT_LEN - 1;
+        self.folder.get(..at).unwrap_or_default()
+    }
+
+    fn short(&self) -> &str {
+        let at = self.folder.len() - SHORT_LEN;
+        self.folder.get(at..).unwrap_or_default()
+    }
+}
+
+impl Containers {
+    /// Those below keel's root folder. Nothing is read or made yet.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            folder: root.join("containers"),
+        }
+    }
+
+    /// Keel's root folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>, Error> {
+        let list = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            list => list.map_err(Error::io("list", &self.folder))?,
+        };
+        let mut entries = Vec::new();
+        for entry in list {
+            let entry = entry.map_err(Error::io("list", &self.folder))?;
+            let name = entry.file_name().into_string().ok();
+            entries.extend(name.and_then(Entry::parse));
+        }
+        Ok(entries)
+    }
+
+    /// All containers, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Damaged`] when a file of one of them was tampered with.
+    pub fn list(&self) -> Result<Vec<Container>, Error> {
+        let mut all = Vec::new();
+        for entry in self.entries()? {
+            all.extend(Container::read(
+                self.root(),
+                self.folder.join(entry.folder),
+            )?);
+        }
+        all.sort_by(|a, b| b.config().created.cmp(&a.config().created));
+        Ok(all)
+    }
+
+    /// The container of this name, or whose id starts so.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Ambiguous`], and as [`list`](Self::list).
+    pub fn find(&self, given: &str) -> Result<Container, Error> {
+        let not_found = || Error::NotFound(given.to_owned());
+        let mut entries = self.entries()?;
+        if entries.iter().any(|entry| entry.name() == given) {
+            entries.retain(|entry| entry.name() == given);
+        } else {
+            // Folders know twelve digits; the rest is compared below.
+            let short = given.get(..SHORT_LEN.min(given.len())).unwrap_or(given);
+            entries.retain(|entry| id::is_prefix(given) && entry.short().starts_with(short));
+        }
+        let mut found = Vec::new();
+        for entry in entries {
+            let container = Container::read(self.root(), self.folder.join(&entry.folder))?;
+            found.extend(container.filter(|container| {
+                container.name().as_str() == given || container.id().as_str().starts_with(given)
+            }));
+        }
+        if found.len() > 1 {
+            let candidates = found.iter().map(Container::tree_name).collect();
+            return Err(Error::Ambiguous {
+                given: given.to_owned(),
+                candidates,
+            });
+        }
+        found.pop().ok_or_else(not_found)
+    }
+
+    /// Takes a name, or chooses one, and makes the folder.
+    pub(super) fn reserve(&self, id: &ContainerId, name: Option<Name>) -> Result<Reserved, Error> {
+        let lock = self.lock()?;
+        let entries = self.entries()?;
+        let holder = |name: &Name| entries.iter().find(|entry| entry.name() == name.as_str());
+        let name = match name {
+            Some(name) => {
+                if let Some(entry) = holder(&name) {
+                    let folder = self.folder.join(&entry.folder);
+                    if !remove_leftover(&folder)? {
+                        let holder = entry.short().to_owned();
+                        return Err(Error::NameTaken { name, holder });
+                    }
+                }
+                name
+            }
+            None => (0..)
+                .map(|attempt| Name::for_container(id, attempt))
+                .find(|name| holder(name).is_none())
+                .ok_or_else(|| Error::NotFound(String::new()))?,
+        };
+        let folder = self.folder.join(format!("{name}-{}", id.short()));
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Error::io("create", &folder))?;
+        let hold = Hold::take(&folder, FlockArg::LockExclusiveNonblock)?;
+        drop(lock);
+        Ok(Reserved { folder, name, hold })
+    }
+
+    /// The lock over names; makes the folder when it is not there.
+    fn lock(&self) -> Result<Hold, Error> {
+        let path = self.folder.join("lock");
+        let open = || {
+            File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+        };
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // For root alone (CVE-2021-41091).
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&self.folder)
+                    .map_err(Error::io("create", &self.folder))?;
+                open()
+            }
+            file => file,
+        };
+        let file = file.map_err(Error::io("open", &path))?;
+        Hold::of(file, &path, FlockArg::LockExclusive)
+    }
+}
+
+impl Hold {
+    /// Locks a container's folder.
+    pub(super) fn take(folder: &Path, how: FlockArg) -> Result<Self, Error> {
+        let file = File::open(folder).map_err(Error::io("open", folder))?;
+        Self::of(file, folder, how)
+    }
+
+    fn of(mut file: File, path: &Path, how: FlockArg) -> Result<Self, Error> {
+        loop {
+            match Flock::lock(file, how) {
+                Ok(lock) => return Ok(Self(lock)),
+                Err((again, nix::Error::EINTR)) => file = again,
+                Err((_, errno)) => return Err(Error::io("lock", path)(errno)),
+            }
+        }
+    }
+
+    /// Locks a container's folder unless somebody else has.
+    pub(super) fn try_take(folder: &Path) -> Result<Option<Self>, Error> {
+        match Self::take(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(hold) => Ok(Some(hold)),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The descriptor that carries the lock: whoever inherits it holds the lock too.
+    pub(super) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+/// Removes a folder whose making was cut short: nobody holds it and it was never published.
+fn remove_leftover(folder: &Path) -> Result<bool, Error> {
+    if folder.join("config.json").exists() {
+        return Ok(false);
+    }
+    let Some(_hold) = Hold::try_take(folder)? else {
+        return Ok(false);
+    };
+    fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
+    Ok(true)
+}
+
+impl Reserved {
+    /// Makes the container known: from here on it is listed.
+    pub(super) fn publish(
+        self,
+        root: &Path,
+        config: Config,
+        durability: Durability,
+    ) -> Result<(Container, Hold), Error> {
+        replace_json(&self.folder, "config.json", &config, durability)?;
+        Ok((Container::new(root, self.folder, config), self.hold))
+    }
+
+    /// Gives the folder up again.
+    pub(super) fn abandon(self) {
+        // What stays is a leftover, which the next to want the name removes.
+        drop(fs::remove_dir_all(&self.folder));
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Replaces a file at once as a whole: a reader sees the old one or the new one.
+pub(super) fn replace_json(
+    folder: &Path,
+    name: &str,
+    value: &impl Serialize,
+    durability: Durability,
+) -> Result<(), Error> {
+    let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
+    let write = || -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(value)?;
+        bytes.push(b'\n');
+        let mut file = File::create(&new)?;
+        file.write_all(&bytes)?;
+        if durability == Durability::Durable {
+            file.sync_all()?;
+        }
+        fs::rename(&new, &path)?;
+        if durability == Durability::Durable {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    };
+    write().map_err(Error::io("write", &path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reserve(containers: &Containers, name: Option<&str>) -> Result<Reserved, Error> {
+        let name = name.map(|name| name.parse().unwrap());
+        containers.reserve(&ContainerId::random().unwrap(), name)
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let root = tempfile::tempdir().unwrap();
+        let containers = Containers::new(root.path());
+        let first = reserve(&containers, Some("web")).unwrap();
+        let refused = reserve(&containers, Some("web"));
+        assert!(
+            matches!(refused, Err(Error::NameTaken { holder, .. }) if first.folder().ends_with(format!("web-{holder}")))
+        );
+        assert!(reserve(&containers, Some("web-1")).is_ok());
+    }
+
+    #[test]
+    fn a_name_whose_taker_was_killed_is_free_again() {
+        let root = tempfile::tempdir().unwrap();
+        let containers = Containers::new(root.path());
+        drop(reserve(&containers, Some("web")).unwrap());
+        assert!(reserve(&containers, Some("web")).is_ok());
+    }
+
+    #[test]
+    fn folders_that_are_not_ours_are_no_containers() {
+        let root = tempfile::tempdir().unwrap();
+        let containers = Containers::new(root.path());
+        for name in [
+            "lost+found",
+            "web",
+            "-0123456789ab",
+            "web-0123456789aX",
+            "é-0123456789a",
+        ] {
+            fs::create_dir_all(root.path().join("containers").join(name)).unwrap();
+        }
+        assert!(containers.list().unwrap().is_empty());
+        assert!(matches!(containers.find("web"), Err(Error::NotFound(_))));
+    }
+
+    #[test]
+    fn chosen_names_differ() {
+        let root = tempfile::tempdir().unwrap();
+        let containers = Containers::new(root.path());
+        let id = ContainerId::random().unwrap();
+        let first = containers.reserve(&id, None).unwrap();
+        let twin =
+            ContainerId::try_from(format!("{}{}", "0".repeat(12), &id.as_str()[12..])).unwrap();
+        assert_ne!(containers.reserve(&twin, None).unwrap().name, first.name);
+    }
+}

@@ -1,0 +1,293 @@
+//! Waiting for a process: its signals are passed on, what it says is passed on and written down.
+//! One thread and one poll loop, so that a monitor costs next to nothing.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{read, write};
+
+use super::logs::{LogWriter, Stream};
+use crate::runtime::ExitStatus;
+use crate::sys::{signals, terminal};
+
+/// Read at once. A monitor's memory is what it touches, so this is small.
+const CHUNK: usize = 16 << 10;
+
+/// A stream that comes from the process.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    from: BorrowedFd<'a>,
+    stream: Stream,
+    ended: bool,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(from: BorrowedFd<'a>, stream: Stream) -> Self {
+        Self {
+            from,
+            stream,
+            ended: false,
+        }
+    }
+}
+
+/// A stream to the process, filled from our own standard input.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// `None` when our own has ended, or the process has closed its.
+    to: Option<OwnedFd>,
+    pending: Vec<u8>,
+}
+
+impl Input {
+    pub(super) fn new(to: OwnedFd) -> Self {
+        Self {
+            to: Some(to),
+            pending: Vec::new(),
+        }
+    }
+}
+
+/// Whether outputs go to our own as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PassOn {
+    /// They do.
+    Yes,
+    /// They do not: there is only the log.
+    No,
+}
+
+/// What is done while waiting.
+#[derive(Debug)]
+pub(super) struct Supervision<'a> {
+    pub(super) pid: i32,
+    pub(super) outputs: Vec<Output<'a>>,
+    pub(super) input: Option<Input>,
+    pub(super) log: Option<LogWriter>,
+    pub(super) pass_on: PassOn,
+    /// The process's terminal, which follows the size of ours.
+    pub(super) console: Option<BorrowedFd<'a>>,
+}
+
+/// Holds back all signals to this process, so that none is lost between a launch and the wait.
+pub(super) fn hold_signals() {
+    signals::block_all();
+}
+
+/// Waits for a child, passing on to it whatever signal comes. For when there is nothing to copy.
+/// Signals are held back ([`hold_signals`]).
+pub(super) fn wait(pid: i32) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = reap(pid)? {
+            return Ok(status);
+        }
+        match signals::wait_any() {
+            Ok(signal) => pass_on_signal(pid, signal),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
+    Ok(signals::reap_now(pid)?.map(|ended| {
+        let status = ended.status;
+        if libc::WIFSIGNALED(status) {
+            ExitStatus::Signalled(libc::WTERMSIG(status))
+        } else {
+            ExitStatus::Exited(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))
+        }
+    }))
+}
+
+fn pass_on_signal(pid: i32, signal: i32) {
+    match signal {
+        // About our children, our pipes, our terminal: not meant for the container.
+        libc::SIGCHLD
+        | libc::SIGPIPE
+        | libc::SIGURG
+        | libc::SIGTTIN
+        | libc::SIGTTOU
+        | libc::SIGWINCH => {}
+        // It may have ended just now, and then nobody misses the signal.
+        _ => drop(signals::send(pid, signal)),
+    }
+}
+
+impl Supervision<'_> {
+    /// Waits for the child, copying its streams. Signals are held back ([`hold_signals`]).
+    pub(super) fn wait(mut self) -> io::Result<ExitStatus> {
+        if self.outputs.is_empty() && self.input.is_none() {
+            return wait(self.pid);
+        }
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&SigSet::all(), flags)?;
+        for output in &self.outputs {
+            set_nonblocking(output.from)?;
+        }
+        if let Some(to) = self.input.as_ref().and_then(|input| input.to.as_ref()) {
+            set_nonblocking(to.as_fd())?;
+        }
+        loop {
+            if let Some(status) = reap(self.pid)? {
+                // What it wrote before it ended is still in the pipes.
+                self.copy_outputs()?;
+                if let Some(log) = &mut self.log {
+                    drop(log.finish());
+                }
+                return Ok(status);
+            }
+            let (can_feed, has_signal) = self.await_event(&signals)?;
+            if has_signal {
+                self.take_signals(&signals)?;
+            }
+            self.copy_outputs()?;
+            if can_feed {
+                self.feed()?;
+            }
+        }
+    }
+
+    /// Waits until there is something to do: whether input can be fed, whether a signal came.
+    fn await_event(&self, signals: &SignalFd) -> io::Result<(bool, bool)> {
+        let stdin = io::stdin();
+        let mut polled = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        if let Some(Input {
+            to: Some(to),
+            pending,
+        }) = &self.input
+        {
+            // Either there is something to write, or something may be read.
+            polled.push(if pending.is_empty() {
+                PollFd::new(stdin.as_fd(), PollFlags::POLLIN)
+            } else {
+                PollFd::new(to.as_fd(), PollFlags::POLLOUT)
+            });
+        }
+        let feeds = polled.len() > 1;
+        let live = self.outputs.iter().filter(|output| !output.ended);
+        polled.extend(live.map(|output| PollFd::new(output.from, PollFlags::POLLIN)));
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let is_ready = |index: usize| polled.get(index).and_then(PollFd::any).unwrap_or(false);
+        Ok((feeds && is_ready(1), is_ready(0)))
+    }
+
+    fn take_signals(&self, signals: &SignalFd) -> io::Result<()> {
+        while let Some(signal) = signals.read_signal()? {
+            match (i32::try_from(signal.ssi_signo), self.console) {
+                (Ok(libc::SIGWINCH), Some(console)) => follow_size(console),
+                (Ok(number), _) => pass_on_signal(self.pid, number),
+                (Err(_), _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what the outputs have now.
+    fn copy_outputs(&mut self) -> io::Result<()> {
+        let mut chunk = [0; CHUNK];
+        for output in &mut self.outputs {
+            while !output.ended {
+                match read(output.from, &mut chunk) {
+                    Ok(0) | Err(Errno::EIO) => output.ended = true, // EIO: a terminal without users
+                    Ok(length) => {
+                        let bytes = chunk.get(..length).unwrap_or_default();
+                        if self.pass_on == PassOn::Yes && !pass_on(output.stream, bytes) {
+                            self.pass_on = PassOn::No;
+                        }
+                        let log = self.log.as_mut();
+                        if log.is_some_and(|log| log.take(output.stream, bytes).is_err()) {
+                            // A full disk ends the log, and not the container.
+                            self.log = None;
+                        }
+                    }
+                    Err(Errno::EAGAIN) => break,
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves one piece of our standard input on.
+    fn feed(&mut self) -> io::Result<()> {
+        let Some(input) = &mut self.input else {
+            return Ok(());
+        };
+        let Some(to) = &input.to else {
+            return Ok(());
+        };
+        if input.pending.is_empty() {
+            let mut chunk = [0; 4096];
+            match read(io::stdin(), &mut chunk) {
+                Ok(0) | Err(Errno::EIO) => {
+                    input.to = None;
+                    return Ok(());
+                }
+                Ok(length) => input
+                    .pending
+                    .extend_from_slice(chunk.get(..length).unwrap_or_default()),
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        match write(to, &input.pending) {
+            Ok(length) => drop(input.pending.drain(..length)),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // Nobody reads it any more.
+            Err(Errno::EPIPE | Errno::EIO) => input.to = None,
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Gives the process's terminal the size of ours.
+fn follow_size(console: BorrowedFd<'_>) {
+    if let Ok((rows, columns)) = terminal::size(io::stdin().as_fd()) {
+        // A terminal that has just ended needs no size.
+        drop(terminal::resize(console, rows, columns));
+    }
+}
+
+/// Writes to our own stream. `false`: nobody reads it any more.
+fn pass_on(stream: Stream, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let written = match stream {
+            Stream::Stdout => write(io::stdout(), bytes),
+            Stream::Stderr => write(io::stderr(), bytes),
+        };
+        match written {
+            Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                // Ours was made non-blocking by somebody else who has it.
+                let own = (io::stdout(), io::stderr());
+                let fd = match stream {
+                    Stream::Stdout => own.0.as_fd(),
+                    Stream::Stderr => own.1.as_fd(),
+                };
+                let mut ready = [PollFd::new(fd, PollFlags::POLLOUT)];
+                drop(poll(&mut ready, PollTimeout::NONE));
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
