@@ -179,7 +179,7 @@ impl Plan {
                         matrix: self.matrix.clone(),
                         source,
                     })?;
-            cell.kernel = series.to_owned();
+            series.clone_into(&mut cell.kernel);
             cell.id = id.clone();
             if let Some(excluded_id) = excluded_id {
                 *excluded_id = id;
