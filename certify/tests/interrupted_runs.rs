@@ -195,7 +195,11 @@ fn a_killed_run_goes_on_and_repeats_no_finished_case() {
 fn an_interrupted_run_ends_cleanly_and_goes_on() {
     let scene = Scene::new();
     let child = scene.run_until_it_hangs();
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    kill(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", told(&output));
     assert!(

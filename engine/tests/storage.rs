@@ -54,7 +54,12 @@ fn path_of(root: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()))
 }
 
-fn commit(storage: &Storage, id: &str, parent: Option<&ChainId>, fill: impl Fn(&Path) + Sync) -> ChainId {
+fn commit(
+    storage: &Storage,
+    id: &str,
+    parent: Option<&ChainId>,
+    fill: impl Fn(&Path) + Sync,
+) -> ChainId {
     storage
         .driver()
         .commit_layer(parent, &mut |root| {
@@ -104,7 +109,19 @@ fn lowest(root: &Path) {
     holes.set_len(10 << 20).unwrap();
     holes.write_all_at(b"data", 5 << 20).unwrap();
     fs::set_permissions(root.join("etc"), Permissions::from_mode(0o1750)).unwrap();
-    for path in ["bin/tool", "bin/ping", "etc/passwd", "etc/replaced", "holes", "etc/conf.d", "etc", "bin", "gone", "hidden", "hidden/deep"] {
+    for path in [
+        "bin/tool",
+        "bin/ping",
+        "etc/passwd",
+        "etc/replaced",
+        "holes",
+        "etc/conf.d",
+        "etc",
+        "bin",
+        "gone",
+        "hidden",
+        "hidden/deep",
+    ] {
         set_time(&root.join(path), 1_000_000_000);
     }
     fs::set_permissions(root, Permissions::from_mode(0o711)).unwrap();
@@ -120,7 +137,14 @@ fn middle(root: &Path) {
     fs::create_dir(root.join("etc/replaced")).unwrap();
     fs::hard_link(root.join("etc/passwd"), root.join("etc/passwd-")).unwrap();
     fs::write(root.join("etc/conf.d/new"), "new").unwrap();
-    for path in ["hidden/above", "hidden", "etc/replaced", "etc/conf.d/new", "etc/conf.d", "etc"] {
+    for path in [
+        "hidden/above",
+        "hidden",
+        "etc/replaced",
+        "etc/conf.d/new",
+        "etc/conf.d",
+        "etc",
+    ] {
         set_time(&root.join(path), 1_100_000_000);
     }
     set_time(root, 1_100_000_000);
@@ -162,7 +186,11 @@ fn layers_show_as_if_made_in_one_folder(driver: DriverName) {
     }
     assert_eq!(shown.0.len(), expected.0.len());
     let stat = fs::metadata(rootfs.join("holes")).unwrap();
-    assert!(stat.blocks() * 512 < 1 << 20, "the hole was filled: {} blocks", stat.blocks());
+    assert!(
+        stat.blocks() * 512 < 1 << 20,
+        "the hole was filled: {} blocks",
+        stat.blocks()
+    );
     storage.driver().unmount(&name("web")).unwrap();
 }
 
@@ -200,12 +228,16 @@ const VICTIM: &str = "KEEL_TEST_VICTIM";
 fn a_killed_process_leaves_only_what_a_clean_up_removes(driver: DriverName) {
     if let Some(root) = std::env::var_os(VICTIM) {
         let storage = Storage::open(Path::new(&root), Some(driver)).unwrap();
-        drop(storage.driver().commit_layer(Some(&chain("1")), &mut |root| {
-            fs::write(path_of(root).join("half"), "x")?;
-            let me = nix::unistd::Pid::this();
-            nix::sys::signal::kill(me, nix::sys::signal::Signal::SIGKILL)?;
-            unreachable!("killed by itself")
-        }));
+        drop(
+            storage
+                .driver()
+                .commit_layer(Some(&chain("1")), &mut |root| {
+                    fs::write(path_of(root).join("half"), "x")?;
+                    let me = nix::unistd::Pid::this();
+                    nix::sys::signal::kill(me, nix::sys::signal::Signal::SIGKILL)?;
+                    unreachable!("killed by itself")
+                }),
+        );
     }
     let scene = Scene::new(driver);
     let storage = scene.storage();
@@ -218,7 +250,10 @@ fn a_killed_process_leaves_only_what_a_clean_up_removes(driver: DriverName) {
         .status()
         .unwrap();
 
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(9)
+    );
     assert_eq!((layers(&scene), staged(&scene)), (1, 1));
     storage.prune(|chain| *chain == one).unwrap();
     assert_eq!((layers(&scene), staged(&scene)), (1, 0));
@@ -250,9 +285,13 @@ fn containers_do_not_see_each_other_nor_change_layers(driver: DriverName) {
 fn everything_can_be_done_twice(driver: DriverName) {
     let scene = Scene::new(driver);
     let storage = scene.storage();
-    let one = commit(&storage, "1", None, |root| fs::write(root.join("first"), "x").unwrap());
+    let one = commit(&storage, "1", None, |root| {
+        fs::write(root.join("first"), "x").unwrap()
+    });
 
-    let again = commit(&storage, "1", None, |root| fs::write(root.join("second"), "x").unwrap());
+    let again = commit(&storage, "1", None, |root| {
+        fs::write(root.join("second"), "x").unwrap()
+    });
 
     let driver = storage.driver();
     assert_eq!(one, again);
@@ -300,9 +339,19 @@ fn changes_are_all_that_differs_and_nothing_else(driver: DriverName) {
     assert_eq!(
         shown,
         [
-            "C /bin", "D /bin/ping", "C /etc", "C /etc/conf.d", "A /etc/conf.d/added",
-            "C /etc/passwd", "C /etc/passwd-", "C /gone", "A /gone/inside", "D /hidden", "C /holes",
-            "A /new", "A /new/deep",
+            "C /bin",
+            "D /bin/ping",
+            "C /etc",
+            "C /etc/conf.d",
+            "A /etc/conf.d/added",
+            "C /etc/passwd",
+            "C /etc/passwd-",
+            "C /gone",
+            "A /gone/inside",
+            "D /hidden",
+            "C /holes",
+            "A /new",
+            "A /new/deep",
         ]
         .into_iter()
         // An overlay breaks the link between the names of a file that is changed.
@@ -340,7 +389,10 @@ fn a_hundred_and_twenty_eight_layers_can_be_mounted(driver: DriverName) {
             fs::write(root.join(&file), "x").unwrap();
         }));
     }
-    storage.driver().create(&name("high"), top.as_ref()).unwrap();
+    storage
+        .driver()
+        .create(&name("high"), top.as_ref())
+        .unwrap();
     let rootfs = storage.driver().mount(&name("high")).unwrap();
     assert_eq!(count(&rootfs), 128);
     assert_eq!(storage.driver().changes(&name("high")).unwrap(), []);
@@ -351,14 +403,20 @@ fn a_layer_that_is_missing_is_named(driver: DriverName) {
     let storage = scene.storage();
     let missing = chain("missing");
     let result = storage.driver().create(&name("web"), Some(&missing));
-    assert!(matches!(result, Err(StorageError::NoLayer(id)) if id == missing), "{result:?}");
+    assert!(
+        matches!(result, Err(StorageError::NoLayer(id)) if id == missing),
+        "{result:?}"
+    );
     let result = storage.driver().commit_layer(Some(&missing), &mut |_| {
         Ok(Filled {
             chain: chain("above"),
             bytes: 0,
         })
     });
-    assert!(matches!(result, Err(StorageError::NoLayer(id)) if id == missing), "{result:?}");
+    assert!(
+        matches!(result, Err(StorageError::NoLayer(id)) if id == missing),
+        "{result:?}"
+    );
 }
 
 #[test]
@@ -386,11 +444,17 @@ fn an_empty_root_gets_the_best_driver_and_keeps_it() {
     let scene = Scene::new(DriverName::Overlay);
     let storage = Storage::open(&scene.root, None).unwrap();
     assert_eq!(storage.driver().name(), DriverName::Overlay);
-    assert_eq!(fs::read_to_string(scene.root.join("storage/driver")).unwrap(), "overlay\n");
+    assert_eq!(
+        fs::read_to_string(scene.root.join("storage/driver")).unwrap(),
+        "overlay\n"
+    );
 
     let other = scene.beside("other");
     drop(Storage::open(&other, Some(DriverName::Vfs)).unwrap());
-    assert_eq!(Storage::open(&other, None).unwrap().driver().name(), DriverName::Vfs);
+    assert_eq!(
+        Storage::open(&other, None).unwrap().driver().name(),
+        DriverName::Vfs
+    );
 }
 
 #[test]
@@ -399,7 +463,10 @@ fn a_driver_that_cannot_work_here_is_refused_with_the_requirement_and_a_remedy()
     let error = Storage::open(&scene.root, Some(DriverName::Btrfs)).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("`kernel.storage.btrfs`"), "{text}");
-    assert!(text.contains("put `--root` on a btrfs file system"), "{text}");
+    assert!(
+        text.contains("put `--root` on a btrfs file system"),
+        "{text}"
+    );
     let error = Storage::open(&scene.root, Some(DriverName::Aufs)).unwrap_err();
     assert!(error.to_string().contains("not in this version"), "{error}");
 }
@@ -412,7 +479,10 @@ fn an_overlay_on_an_overlay_is_refused_and_another_driver_chosen() {
     let inside = storage.driver().mount(&name("outer")).unwrap();
 
     let error = Storage::open(&inside, Some(DriverName::Overlay)).unwrap_err();
-    assert!(error.to_string().contains("`kernel.storage.overlay`"), "{error}");
+    assert!(
+        error.to_string().contains("`kernel.storage.overlay`"),
+        "{error}"
+    );
     let chosen = Storage::open(&inside, None).unwrap();
     assert_eq!(chosen.driver().name(), DriverName::Vfs);
     assert_eq!(fs::read_dir(inside.join("storage")).unwrap().count(), 2);

@@ -96,6 +96,11 @@ impl Kernels {
         }
     }
 
+    /// One of them, if there is any.
+    pub fn any(&self) -> Option<&Kernel> {
+        self.0.values().find_map(|kernel| kernel.as_ref().ok())
+    }
+
     /// Why no kernel at all could be had, if so.
     pub fn all_failed(&self) -> Option<&Breakage> {
         let mut failures = self.0.values().map(|kernel| kernel.as_ref().err());

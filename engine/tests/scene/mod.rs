@@ -93,9 +93,16 @@ impl Drop for Scene {
 fn mount_btrfs(disk: &Path, target: &Path) {
     let file = fs::File::create(disk).unwrap();
     file.set_len(256 << 20).unwrap();
-    run(Command::new("mkfs.btrfs").arg("-q").arg(disk), "btrfs-progs");
     run(
-        Command::new("mount").arg("-o").arg("loop").arg(disk).arg(target),
+        Command::new("mkfs.btrfs").arg("-q").arg(disk),
+        "btrfs-progs",
+    );
+    run(
+        Command::new("mount")
+            .arg("-o")
+            .arg("loop")
+            .arg(disk)
+            .arg(target),
         "mount, and a kernel with btrfs and loop devices",
     );
 }

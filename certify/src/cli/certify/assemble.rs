@@ -7,13 +7,14 @@ use matrix::axis::{CgroupMode, TargetKind};
 use matrix::modules::ModuleList;
 use matrix::plan::{Plan, System};
 use matrix::policy::Policy;
+use tokio::runtime::Runtime;
 use vm_images::catalogue::Wanted;
 use vm_images::kernel::Kernel;
-use vm_images::qemu::Acceleration;
+use vm_images::qemu::{Acceleration, kvm};
 use vm_images::store::ImageStore;
 
 use super::super::image::fetch;
-use super::{Args, Failure, InputContext};
+use super::{AcceleratorChoice, Args, Failure, InputContext};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
 use crate::provision::kernels::{CUSTOM, Get};
 use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner};
@@ -28,7 +29,11 @@ pub(super) struct Assembled {
     pub(super) fleet: Fleet,
 }
 
-pub(super) fn assemble(args: &Args, policy: Policy) -> Result<Assembled, Failure> {
+pub(super) fn assemble(
+    args: &Args,
+    policy: Policy,
+    runtime: &Runtime,
+) -> Result<Assembled, Failure> {
     let store = args.store.open()?;
     let own = own_kernel(args, &store)?;
     let mut plan = args.matrix.plan(own.as_ref().map(as_system))?;
@@ -47,7 +52,7 @@ pub(super) fn assemble(args: &Args, policy: Policy) -> Result<Assembled, Failure
         let had = kernels_for(args, &store, &mut plan, own)?;
         kernels = had.facts();
         machine = Some(args.size.machine());
-        let acceleration = Acceleration::tcg();
+        let acceleration = acceleration(args, &store, &had, &seaworthy, runtime);
         accelerator = acceleration.to_string();
         let micro = MicroProvisioner {
             kernels: had,
@@ -112,6 +117,24 @@ impl Engine {
         let program = engine.program().to_owned();
         let identity = Cli::new(engine).identity()?;
         Ok(Self { program, identity })
+    }
+}
+
+/// What executes the guests: a kernel of the plan has to boot under KVM to prove that it works.
+fn acceleration(
+    args: &Args,
+    store: &ImageStore,
+    kernels: &Kernels,
+    seaworthy: &Path,
+    runtime: &Runtime,
+) -> Acceleration {
+    match (args.accelerator, kernels.any()) {
+        (AcceleratorChoice::Auto, Some(kernel)) => runtime.block_on(kvm::choose(&kvm::Trial {
+            kernel: kernel.clone(),
+            agent_binary: seaworthy.to_owned(),
+            cache: store.cache().to_owned(),
+        })),
+        (AcceleratorChoice::Tcg, _) | (AcceleratorChoice::Auto, None) => Acceleration::tcg(),
     }
 }
 

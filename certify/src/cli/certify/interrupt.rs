@@ -31,7 +31,7 @@ pub(super) fn watch(stop: watch::Sender<bool>) -> std::io::Result<Watching> {
         any(&mut signals).await;
         terminal::message("ending; what is done is kept (once more: at once)");
         // Fails only when the run is over.
-        drop(stop.send(true));
+        let _run_is_over = stop.send(true);
         any(&mut signals).await;
         end_at_once();
     });

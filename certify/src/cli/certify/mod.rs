@@ -57,6 +57,10 @@ pub(super) struct Args {
     resume: bool,
     #[command(flatten)]
     size: size::SizeArgs,
+    /// What executes virtual machines: KVM if a kernel proves to boot under it, or always
+    /// QEMU's translation
+    #[arg(long, value_enum, default_value_t = AcceleratorChoice::Auto)]
+    accelerator: AcceleratorChoice,
     /// Sign with this Ed25519 key (PKCS#8 PEM), which is made if it is not there [default:
     /// `seaworthy/signing-key.pem` in your configuration folder]
     #[arg(long, value_name = "FILE", conflicts_with = "ephemeral_key")]
@@ -90,11 +94,25 @@ enum Format {
     Json,
 }
 
+/// What executes virtual machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AcceleratorChoice {
+    /// KVM where it works, else TCG
+    Auto,
+    /// TCG: slow, and the same everywhere
+    Tcg,
+}
+
 pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     let policy = config::policy(&args.policy, config::own_folder().as_deref()).or_bad_input()?;
     let key = signing_key(args)?;
     let lifetime = key.lifetime();
-    let assembled = assemble::assemble(args, policy)?;
+    // Two threads: what waits is cheap, and the guests need the processors.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let assembled = assemble::assemble(args, policy, &runtime)?;
     let order = Order {
         folder: args.out.clone(),
         facts: assembled.facts,
@@ -104,11 +122,6 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
         clock: milliseconds_since_1970,
     };
     announce(&order.facts);
-    // Two threads: what waits is cheap, and the guests need the processors.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
     let certified = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let _watching = interrupt::watch(stop)?;
