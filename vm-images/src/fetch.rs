@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use ureq::http::{Response, StatusCode, header};
+use ureq::unversioned::resolver::DefaultResolver;
 
 use crate::cache::{Cache, CacheError, digest_of, hexadecimal};
 use crate::index::Described;
 use crate::progress::{Event, Progress};
+use crate::proxy::{ForwardingConnector, Proxies};
 
 /// How long a connection may take, and how long nothing may come over it.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -133,7 +135,10 @@ pub(crate) struct Download {
 /// Gets files from mirrors.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
-    agent: ureq::Agent,
+    /// For `http` addresses.
+    plain: ureq::Agent,
+    /// For `https` addresses.
+    secure: ureq::Agent,
     retry: Retry,
 }
 
@@ -154,22 +159,12 @@ impl From<CacheError> for Fault {
 }
 
 impl Fetcher {
-    /// A fetcher that uses the environment's proxies (`http_proxy`, `https_proxy`, `no_proxy`)
-    /// and the certificates that the host trusts.
-    pub(crate) fn new(retry: Retry) -> Self {
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_resolve(Some(CONNECT))
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(SILENCE))
-            .timeout_per_read(Some(SILENCE))
-            .user_agent(concat!("seaworthy/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity");
-        if let Some(roots) = trusted_certificates() {
-            config = config.tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build());
-        }
+    /// A fetcher that uses these proxies and the certificates that the host trusts.
+    pub(crate) fn new(retry: Retry, proxies: &Proxies) -> Self {
+        let roots = trusted_certificates();
         Self {
-            agent: config.build().new_agent(),
+            plain: agent(proxies.http.clone(), roots.clone()),
+            secure: agent(proxies.https.clone(), roots),
             retry,
         }
     }
@@ -370,7 +365,12 @@ impl Fetcher {
                 Err(error) => Err(Fault::Passing(error)),
             };
         }
-        let mut request = self.agent.get(url);
+        let agent = if url.starts_with("https:") {
+            &self.secure
+        } else {
+            &self.plain
+        };
+        let mut request = agent.get(url);
         if let Some((from, etag)) = range {
             request = request.header(header::RANGE, format!("bytes={from}-"));
             if let Some(etag) = etag {
@@ -527,6 +527,27 @@ fn content_start<B>(response: &Response<B>) -> Option<u64> {
     let range = response.headers().get(header::CONTENT_RANGE)?;
     let range = range.to_str().ok()?.strip_prefix("bytes ")?;
     range.split('-').next()?.parse().ok()
+}
+
+/// An HTTP client that goes through this proxy.
+fn agent(proxy: Option<ureq::Proxy>, roots: Option<ureq::tls::RootCerts>) -> ureq::Agent {
+    let mut config = ureq::Agent::config_builder()
+        .proxy(proxy)
+        .http_status_as_error(false)
+        .timeout_resolve(Some(CONNECT))
+        .timeout_connect(Some(CONNECT))
+        .timeout_recv_response(Some(SILENCE))
+        .timeout_per_read(Some(SILENCE))
+        .user_agent(concat!("seaworthy/", env!("CARGO_PKG_VERSION")))
+        .accept_encoding("identity");
+    if let Some(roots) = roots {
+        config = config.tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build());
+    }
+    ureq::Agent::with_parts(
+        config.build(),
+        ForwardingConnector::default(),
+        DefaultResolver::default(),
+    )
 }
 
 /// The path of a `file:` address.

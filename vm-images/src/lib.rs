@@ -23,6 +23,7 @@ mod modinfo;
 pub mod modules;
 pub mod package;
 pub mod progress;
+pub mod proxy;
 pub mod qemu;
 pub mod store;
 mod sys;

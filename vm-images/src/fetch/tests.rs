@@ -72,11 +72,16 @@ impl Scene {
 }
 
 fn fetcher() -> Fetcher {
-    Fetcher::new(Retry {
+    fetcher_through(&Proxies::default())
+}
+
+fn fetcher_through(proxies: &Proxies) -> Fetcher {
+    let retry = Retry {
         attempts: 3,
         first_pause: Duration::from_millis(500),
         wait: |_| (),
-    })
+    };
+    Fetcher::new(retry, proxies)
 }
 
 /// Keeps the pauses that were announced.
@@ -221,6 +226,21 @@ fn a_missing_file_is_sought_at_the_next_address() {
         )
         .unwrap_err();
     insta::assert_snapshot!(scene.said(&error), @"the mirror has no package file (http://mirror/by-hash/x); use another mirror with `--mirror URL`");
+}
+
+#[test]
+fn plain_http_is_asked_of_the_proxy_by_its_whole_address() {
+    let url = "http://mirror.example.org/debian/dists/sid/InRelease";
+    let proxy = Server::start(BTreeMap::from([(url.to_owned(), b"signed".to_vec())]));
+    let address = proxy.url();
+    let proxies =
+        Proxies::of_environment(|name| (name == "http_proxy").then(|| address.clone().into()));
+    let fetcher = fetcher_through(&proxies.unwrap());
+    assert_eq!(
+        fetcher.small("index", url, 10, &Unwatched).unwrap(),
+        b"signed"
+    );
+    assert_eq!(proxy.requests(), [(url.to_owned(), None)]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::index::{IndexError, IndexedPackage, KernelPackages, Release, Resolved
 use crate::kernel::{Kernel, Origin};
 use crate::mirror::{Mirror, MirrorError, Validity};
 use crate::progress::{Event, Progress};
+use crate::proxy::Proxies;
 use crate::unpack::{self, UnpackError};
 use crate::verify::{Keyring, VerifyError};
 
@@ -31,6 +32,8 @@ pub struct Source {
     pub mirror: Option<Mirror>,
     /// The keys that the index must be signed with.
     pub keyring: Keyring,
+    /// Through which proxies it is reached.
+    pub proxies: Proxies,
     /// How many transfers run at once.
     pub jobs: usize,
     /// How often a transfer is tried again.
@@ -115,7 +118,7 @@ impl ImageStore {
     ) -> Result<Vec<Kernel>, StoreError> {
         let session = Session {
             store: self,
-            fetcher: Fetcher::new(source.retry),
+            fetcher: Fetcher::new(source.retry, &source.proxies),
             source,
             progress,
         };

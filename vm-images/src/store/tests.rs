@@ -7,6 +7,7 @@ use crate::fake_mirror::{Archive, Fault, Server, SuiteSpec, module_file, public_
 use crate::fetch::Retry;
 use crate::mirror::{Mirror, Validity};
 use crate::progress::{Event, Progress, Unwatched};
+use crate::proxy::Proxies;
 use crate::verify::Keyring;
 
 /// A cache, a keyring of the fake mirror's key, and a clock.
@@ -50,6 +51,7 @@ impl Scene {
         Source {
             mirror: mirror.map(|url| Mirror::at(url, self.validity).unwrap()),
             keyring: Keyring::at(&self.dir.path().join("keyring.gpg")).unwrap(),
+            proxies: Proxies::default(),
             jobs: 3,
             retry: Retry {
                 attempts: 3,

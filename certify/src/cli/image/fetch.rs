@@ -6,6 +6,7 @@ use vm_images::catalogue::Wanted;
 use vm_images::fetch::{FetchError, Retry};
 use vm_images::kernel::Kernel;
 use vm_images::mirror::{Mirror, Validity};
+use vm_images::proxy::Proxies;
 use vm_images::store::{ImageStore, Source, StoreError};
 use vm_images::verify::Keyring;
 
@@ -73,6 +74,7 @@ impl SourceArgs {
         Ok(Source {
             mirror,
             keyring: keyring.or_bad_input()?,
+            proxies: Proxies::of_environment(|name| std::env::var_os(name)).or_bad_input()?,
             jobs: self.transfers,
             retry: Retry::default(),
             now: jiff::Timestamp::now(),
