@@ -325,10 +325,7 @@ mod tests {
     #[test]
     fn of_several_that_answer_to_an_alias_the_generic_one_is_loaded() {
         let crc = || module(&[], &[], &["crc32c"]);
-        let tree = tree(
-            &[("crc32c_intel", crc()), ("crc32c_generic", crc())],
-            "",
-        );
+        let tree = tree(&[("crc32c_intel", crc()), ("crc32c_generic", crc())], "");
         assert_eq!(names(&tree, &["crc32c"]).unwrap(), ["crc32c_generic"]);
     }
 
