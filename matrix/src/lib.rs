@@ -6,6 +6,9 @@
 //! wanted, and [`plan`] spreads them out; [`modules`] are what their machines load; [`clause`]s are what an engine must do; [`outcome`] is what a case came to, [`event`] how a
 //! journal tells it; [`policy`] (with [`waiver`]s) is what is demanded; [`judge`] makes
 //! [`results`] of it all, with a [`verdict`] for each cell.
+//!
+//! For the support check: [`requirement`] is what a system must have, [`kconfig`] what a kernel
+//! was built with, and [`support`] judges the one by the other.
 
 pub mod arch;
 pub mod axis;
@@ -14,13 +17,16 @@ pub mod clause;
 pub mod event;
 pub mod glob;
 pub mod judge;
+pub mod kconfig;
 pub mod matrix_file;
 pub mod modules;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod requirement;
 pub mod results;
 pub mod select;
+pub mod support;
 pub mod verdict;
 pub mod version;
 pub mod waiver;
