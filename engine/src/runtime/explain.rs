@@ -9,6 +9,10 @@ use super::requirement::{self, Missing};
 use super::{Error, Step};
 
 /// The clone itself failed.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "error numbers: only some have a meaning here"
+)]
 pub(super) fn clone_failed(errno: Errno) -> Error {
     let remedy = match errno {
         Errno::EPERM => "run Keel as root",
@@ -28,6 +32,11 @@ fn setup(step: String, remedy: &'static str, errno: Errno) -> Error {
 }
 
 /// A fault of a launch's child.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the rest is the other function's, which names every step"
+)]
+#[expect(clippy::too_many_lines, reason = "a table of texts")]
 pub(super) fn launch_fault(fault: Fault, plan: &Plan) -> Error {
     let index = usize::from(fault.index);
     if let Some(missing) = missing(fault, plan) {
@@ -155,6 +164,7 @@ pub(super) fn launch_fault(fault: Fault, plan: &Plan) -> Error {
 }
 
 /// A fault in what launching and joining have in common.
+#[expect(clippy::too_many_lines, reason = "a table of texts")]
 pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
     let cwd = process.cwd.to_string_lossy();
     let (step, remedy) = match fault.at {

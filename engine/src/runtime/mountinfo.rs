@@ -50,16 +50,11 @@ fn unescape(field: &[u8]) -> PathBuf {
                 let digits = std::str::from_utf8(digits).ok()?;
                 u8::from_str_radix(digits, 8).ok()
             });
-        match octal {
-            Some(byte) => {
-                text.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                text.push(*first);
-                rest = tail;
-            }
-        }
+        text.push(octal.unwrap_or(*first));
+        rest = match octal {
+            Some(_) => tail.get(3..).unwrap_or_default(),
+            None => tail,
+        };
     }
     PathBuf::from(OsString::from_vec(text))
 }

@@ -65,15 +65,14 @@ impl ParentEnd {
         let mut heard = Heard::default();
         loop {
             match self.receive() {
-                Ok(None) => return Ok(heard),
+                // A child that dies with our unread word in its socket resets the connection.
+                Ok(None) | Err(Errno::ECONNRESET) => return Ok(heard),
                 Ok(Some((message, console))) => match message {
                     Message::Fault(fault) => heard.fault = Some(fault),
                     Message::Console => heard.console = console,
                     Message::Forked(pid) => heard.forked = Some(pid),
                 },
                 Err(Errno::EINTR) => {}
-                // A child that dies with our unread word in its socket resets the connection.
-                Err(Errno::ECONNRESET) => return Ok(heard),
                 Err(errno) => return Err(failed(errno)),
             }
         }

@@ -38,16 +38,15 @@ pub(crate) fn seal_from(first: RawFd, descriptors: Option<BorrowedFd<'_>>) -> Re
 pub(crate) fn close_from(first: RawFd) -> Result<(), Errno> {
     let from = usize::try_from(first).map_err(|_| Errno::EBADF)?;
     // SAFETY: the caller uses no descriptor from `first` on afterwards, so no owner is deceived.
-    match unsafe { newer::call(Newer::CloseRange, [from, u32::MAX as usize, 0, 0, 0]) } {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            for fd in first..1024 {
-                // SAFETY: as above.
-                unsafe { libc::close(fd) };
-            }
-            Ok(())
+    let closed = unsafe { newer::call(Newer::CloseRange, [from, u32::MAX as usize, 0, 0, 0]) };
+    if closed.is_err() {
+        // Before 5.9: the customary limit; whatever is above is close-on-exec for the program.
+        for fd in first..1024 {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
         }
     }
+    Ok(())
 }
 
 /// Reads the folder with a buffer of its own: the child must not allocate.

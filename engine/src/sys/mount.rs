@@ -48,6 +48,8 @@ pub(crate) const ATTR_NODIRATIME: u64 = 0x80;
 /// `MOUNT_ATTR_NOSYMFOLLOW` (5.14)
 pub(crate) const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 
+/// `AT_FDCWD`, -100 sign-extended to a register.
+const CURRENT_FOLDER: usize = usize::MAX - 99;
 const AT_EMPTY_PATH: usize = 0x1000;
 const AT_RECURSIVE: usize = 0x8000;
 const OPEN_TREE_CLONE: usize = 1;
@@ -76,11 +78,7 @@ fn number(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
 
 /// A detached copy of the mount (tree) at `path`: what a bind mount would attach.
 pub(crate) fn clone_path(path: &CStr, depth: Depth) -> Result<OwnedFd, Errno> {
-    open_tree(
-        libc::AT_FDCWD as usize,
-        path,
-        OPEN_TREE_CLONE | recursion(depth),
-    )
+    open_tree(CURRENT_FOLDER, path, OPEN_TREE_CLONE | recursion(depth))
 }
 
 /// A detached copy of the mount (tree) at an open file.

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// Brings `lo` up; the kernel gives it 127.0.0.1 and ::1 by itself.
+/// Brings `lo` up; the kernel gives it `127.0.0.1` and `::1` by itself.
 pub(crate) fn loopback_up() -> Result<(), Errno> {
     let socket = socket(
         AddressFamily::Inet,

@@ -68,9 +68,9 @@ pub(crate) unsafe fn call(call: Newer, args: [usize; 5]) -> Result<usize, Errno>
     if known_absent(call) {
         return Err(Errno::ENOSYS);
     }
-    let [a, b, c, d, e] = args;
+    let [first, second, third, fourth, fifth] = args;
     // SAFETY: the caller vouches for the arguments.
-    let result = unsafe { libc::syscall(call.number(), a, b, c, d, e) };
+    let result = unsafe { libc::syscall(call.number(), first, second, third, fourth, fifth) };
     match Errno::result(result) {
         Ok(value) => Ok(usize::try_from(value).unwrap_or_default()),
         Err(Errno::ENOSYS) => {

@@ -9,21 +9,20 @@ use nix::libc;
 /// A null-terminated array of C strings, ready for execve.
 #[derive(Debug)]
 pub(crate) struct StringArray {
-    /// Points into `strings` and ends with null.
+    /// Points into the strings and ends with null.
     pointers: Vec<*const libc::c_char>,
     /// Keeps what is pointed at; never changed after the pointers were taken.
-    strings: Vec<CString>,
+    _strings: Vec<CString>,
 }
 
 impl StringArray {
     pub(crate) fn new(strings: Vec<CString>) -> Self {
         let mut pointers: Vec<_> = strings.iter().map(|text| text.as_ptr()).collect();
         pointers.push(std::ptr::null());
-        Self { pointers, strings }
-    }
-
-    pub(crate) fn strings(&self) -> &[CString] {
-        &self.strings
+        Self {
+            pointers,
+            _strings: strings,
+        }
     }
 }
 

@@ -202,7 +202,7 @@ fn append_rule(program: &mut Vec<Instruction>, rule: &Rule) {
     }
     tests.extend(rule.major.map(|major| Test::NotEqual(4, major)));
     tests.extend(rule.minor.map(|minor| Test::NotEqual(5, minor)));
-    let length: usize = tests.iter().map(Test::length).sum();
+    let length: usize = tests.iter().map(|test| test.length()).sum();
     let mut left = length + 2;
     for test in tests {
         left -= test.length();
@@ -220,7 +220,7 @@ enum Test {
 }
 
 impl Test {
-    fn length(&self) -> usize {
+    fn length(self) -> usize {
         match self {
             Self::NotEqual(..) => 1,
             Self::HasOther(_) | Self::HasNone(_) => 3,
@@ -247,6 +247,11 @@ impl Test {
             }
         }
     }
+}
+
+/// The same bits: BPF's operands are signed.
+const fn signed(bits: u32) -> i32 {
+    i32::from_ne_bytes(bits.to_ne_bytes())
 }
 
 const EXIT: Instruction = Instruction {
@@ -289,7 +294,7 @@ const fn and(register: u8, mask: u32) -> Instruction {
         code: 0x54,
         registers: register,
         offset: 0,
-        immediate: mask.cast_signed(),
+        immediate: signed(mask),
     }
 }
 
@@ -298,7 +303,7 @@ const fn jump(code: u8, register: u8, value: u32, skip: i16) -> Instruction {
         code,
         registers: register,
         offset: skip,
-        immediate: value.cast_signed(),
+        immediate: signed(value),
     }
 }
 
@@ -329,7 +334,7 @@ mod tests {
                 immediate,
             } = program[next];
             let (to, from) = (usize::from(pair & 15), usize::from(pair >> 4));
-            let value = u64::from(immediate.cast_unsigned());
+            let value = u64::from(u32::from_ne_bytes(immediate.to_ne_bytes()));
             next += 1;
             match code {
                 0x61 => registers[to] = u64::from(words[usize::try_from(offset).unwrap() / 4]),

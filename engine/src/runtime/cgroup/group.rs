@@ -208,27 +208,9 @@ impl Cgroup {
         for setting in settings {
             let folder = self.folder_of(&setting.controller);
             let folder = folder.ok_or_else(|| requirement::controller(&setting.controller))?;
-            self.set_one(folder, setting)?;
+            set_one(folder, setting)?;
         }
         Ok(())
-    }
-
-    fn set_one(&self, folder: &Path, setting: &Setting) -> Result<(), Error> {
-        match tree::write(folder, &setting.file, &setting.value) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Err(missing_file(folder, setting).into())
-            }
-            // v1 keeps memory ≤ memory+swap at every moment, so a running group that is to get more
-            // of both needs the second first.
-            Err(Error::Io { source, .. })
-                if source.raw_os_error() == Some(nix::libc::EINVAL)
-                    && setting.file == "memory.limit_in_bytes" =>
-            {
-                tree::write(folder, "memory.memsw.limit_in_bytes", "-1")?;
-                tree::write(folder, &setting.file, &setting.value)
-            }
-            other => other,
-        }
     }
 
     fn set_devices(&self, resources: Option<&LinuxResources>) -> Result<(), Error> {
@@ -250,6 +232,24 @@ impl Cgroup {
                 Ok(())
             }
         }
+    }
+}
+
+fn set_one(folder: &Path, setting: &Setting) -> Result<(), Error> {
+    match tree::write(folder, &setting.file, &setting.value) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(missing_file(folder, setting).into())
+        }
+        // v1 keeps memory ≤ memory+swap at every moment, so a running group that is to get more
+        // of both needs the second first.
+        Err(Error::Io { source, .. })
+            if source.raw_os_error() == Some(nix::libc::EINVAL)
+                && setting.file == "memory.limit_in_bytes" =>
+        {
+            tree::write(folder, "memory.memsw.limit_in_bytes", "-1")?;
+            tree::write(folder, &setting.file, &setting.value)
+        }
+        other => other,
     }
 }
 
@@ -331,6 +331,10 @@ fn inherit_cpuset(above: &Path, folder: &Path) -> Result<(), Error> {
 }
 
 /// Attaches the new program before the old ones go, so that no moment is without rules.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "error numbers: only some have a meaning here"
+)]
 fn set_device_program(folder: &Path, rules: &[devices::Rule]) -> Result<(), Error> {
     let failed =
         |errno: nix::errno::Errno| tree::failed("attach a device program to", folder, errno.into());

@@ -29,15 +29,18 @@ impl List {
     }
 }
 
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "the condition itself, not a mode"
+)]
 fn refuse(asked: bool, limit: &str, why: &'static str) -> Result<(), Error> {
     if asked {
-        Err(Error::Limit {
+        return Err(Error::Limit {
             limit: limit.to_owned(),
             why,
-        })
-    } else {
-        Ok(())
+        });
     }
+    Ok(())
 }
 
 const ONLY_V1: &str = "exists with version 1 of cgroups only";

@@ -179,7 +179,7 @@ impl Message {
         let (kind, at, index, number) = match self {
             Self::Fault(fault) => (1, fault.at as u8, fault.index, fault.errno as i32),
             Self::Console => (2, 0, 0, 0),
-            Self::Forked(pid) => (3, 0, 0, pid.cast_signed()),
+            Self::Forked(pid) => (3, 0, 0, i32::from_ne_bytes(pid.to_ne_bytes())),
         };
         let [i0, i1] = index.to_ne_bytes();
         let [n0, n1, n2, n3] = number.to_ne_bytes();
@@ -199,7 +199,7 @@ impl Message {
                 errno: Errno::from_raw(number),
             })),
             2 => Some(Self::Console),
-            3 => Some(Self::Forked(number.cast_unsigned())),
+            3 => Some(Self::Forked(u32::from_ne_bytes(number.to_ne_bytes()))),
             _ => None,
         }
     }

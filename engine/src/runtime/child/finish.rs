@@ -103,6 +103,10 @@ fn drop_bounding(capabilities: &CapabilityPlan) -> Result<(), Fault> {
 }
 
 /// Executes the program: returns only when no candidate could be.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "error numbers: only some have a meaning here"
+)]
 pub(super) fn become_program(process: &ProcessPlan) -> Fault {
     let mut reason = Errno::ENOENT;
     for candidate in &process.candidates {

@@ -40,6 +40,16 @@ pub(super) fn run(process: &ProcessPlan, console: Console) -> Fault {
     }
 }
 
+/// Signals about the init itself, which are not the program's business.
+const OWN: [i32; 6] = [
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+];
+
 /// pid 1 of the container from now on.
 fn attend(program: i32) -> ! {
     loop {
@@ -49,20 +59,12 @@ fn attend(program: i32) -> ! {
                     exit_now(code(status));
                 }
             }
-            // Of the kernel itself, about us: not the program's business.
-            Ok(
-                libc::SIGTTIN
-                | libc::SIGTTOU
-                | libc::SIGSEGV
-                | libc::SIGBUS
-                | libc::SIGFPE
-                | libc::SIGILL,
-            ) => {}
-            Ok(signal) => {
+            Ok(signal) if !OWN.contains(&signal) => {
                 // A program that has just ended is reaped with the next SIGCHLD.
                 let _sent = signals::send(program, signal);
             }
-            Err(_) => {}
+            // Or the wait was interrupted: wait again.
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -253,7 +253,7 @@ fn mount_folders(
         let place = open()?;
         match &folder.content {
             CgroupContent::Mount { data } => {
-                mount_here(place.as_fd(), c"cgroup", c"cgroup", flags, data)?
+                mount_here(place.as_fd(), c"cgroup", c"cgroup", flags, data)?;
             }
             CgroupContent::Bind(bind) => self::bind(bind, place.as_fd(), open)?,
         }

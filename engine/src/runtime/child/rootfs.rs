@@ -16,7 +16,7 @@ use crate::sys::mount::{ATTR_RDONLY, Attributes, Depth, set_attributes};
 
 const NONE: Option<&str> = None;
 
-/// Cuts the tree off and turns the rootfs into a mount of its own, as pivot_root(2) demands.
+/// Cuts the tree off and turns the rootfs into a mount of its own, as `pivot_root(2)` demands.
 pub(super) fn enter(root: &RootPlan) -> Result<Inside, Fault> {
     mount(NONE, c"/", NONE, root.cut, NONE).at(At::Propagation)?;
     let path = root.path.as_c_str();

@@ -94,7 +94,9 @@ pub(super) fn plan(spec: &Spec) -> Result<Vec<DevicePlan>, Error> {
         };
         let number = match device.typ() {
             LinuxDeviceType::P => 0,
-            _ => makedev(number(device.major())?, number(device.minor())?),
+            LinuxDeviceType::A | LinuxDeviceType::B | LinuxDeviceType::C | LinuxDeviceType::U => {
+                makedev(number(device.major())?, number(device.minor())?)
+            }
         };
         let owner = match (device.uid().unwrap_or(0), device.gid().unwrap_or(0)) {
             (0, 0) => None,

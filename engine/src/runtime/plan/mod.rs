@@ -21,8 +21,8 @@ use oci_spec::runtime::Spec;
 
 pub(super) use devices::{DevicePlan, LINKS};
 pub(super) use mounts::{BindPlan, CgroupContent, CgroupFolder, InProc, Kind, MountPlan};
-pub(super) use namespaces::{Join, NamespacePlan};
-pub(super) use process::{CapabilityPlan, Limit, ProcessPlan};
+pub(super) use namespaces::NamespacePlan;
+pub(super) use process::{CapabilityPlan, ProcessPlan};
 pub(super) use refuse::refuse_process;
 
 use super::cgroup::{CgroupPath, Hierarchies};

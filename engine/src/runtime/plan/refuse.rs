@@ -5,6 +5,10 @@ use oci_spec::runtime::{Process, Spec};
 
 use crate::runtime::Error;
 
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "the condition itself, not a mode"
+)]
 fn refuse(asked: bool, what: &str, remedy: &'static str) -> Result<(), Error> {
     if asked {
         return Err(Error::Unsupported {
@@ -126,7 +130,6 @@ fn named(name: Option<&str>) -> bool {
     name.is_some_and(|name| !name.is_empty())
 }
 
-#[expect(deprecated, reason = "a prestart hook must be refused too")]
 fn has_hooks(spec: &Spec) -> bool {
     spec.hooks().as_ref().is_some_and(|hooks| {
         [

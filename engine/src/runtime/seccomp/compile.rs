@@ -43,7 +43,7 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Option<Filter>, Error> {
             what: "listener".to_owned(),
         });
     }
-    let flags = flags(profile)?;
+    let flags = flags(profile);
     let default = action(profile.default_action(), profile.default_errno_ret())?;
     let rules = profile.syscalls().as_deref().unwrap_or_default();
     if default == ALLOW
@@ -66,7 +66,7 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Option<Filter>, Error> {
     Ok(Some(Filter { program, flags }))
 }
 
-fn flags(profile: &LinuxSeccomp) -> Result<u32, Error> {
+fn flags(profile: &LinuxSeccomp) -> u32 {
     let mut bits = 0;
     for flag in profile.flags().iter().flatten() {
         bits |= match flag {
@@ -76,7 +76,7 @@ fn flags(profile: &LinuxSeccomp) -> Result<u32, Error> {
             LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => 4,
         };
     }
-    Ok(bits)
+    bits
 }
 
 fn action(action: LinuxSeccompAction, number: Option<u32>) -> Result<u32, Error> {

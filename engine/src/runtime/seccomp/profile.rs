@@ -13,7 +13,7 @@ use oci_spec::runtime::{
 use super::numbers::NATIVE;
 
 /// Forbidden whatever the capabilities: obsolete, not aware of namespaces (keys), or with a
-/// history of escapes out of proportion to their use (io_uring, userfaultfd).
+/// history of escapes out of proportion to their use (`io_uring`, `userfaultfd`).
 const NEVER: &[&str] = &[
     "_sysctl",
     "add_key",

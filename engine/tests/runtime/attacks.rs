@@ -1,0 +1,174 @@
+//! Known attacks, each a regression test.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use crate::scene::{Scene, chain, exists};
+
+/// CVE-2021-30465 and its kin: a mount's place is a link out of the rootfs.
+#[test]
+fn a_mount_through_a_link_stays_inside() {
+    let scene = Scene::new("cat /out/etc/file /etc/file");
+    let outside = scene.host("outside");
+    let volume = scene.host("volume");
+    fs::write(volume.join("file"), "inside\n").expect("a file");
+    symlink("/", scene.rootfs().join("out")).expect("a link");
+    symlink(
+        format!("../../../../../../..{}", outside.display()),
+        scene.rootfs().join("up"),
+    )
+    .expect("a link");
+    let scene = scene
+        .mount(json!({"destination": "/out/etc", "type": "bind", "source": volume, "options": ["bind"]}))
+        .mount(json!({"destination": "/up/made", "type": "bind", "source": volume, "options": ["bind"]}));
+    assert_eq!(scene.output(), "inside\ninside\n");
+    assert!(!exists(&outside.join("made")), "made outside");
+}
+
+/// CVE-2019-19921, CVE-2023-27561: /proc is a link, so that procfs lands elsewhere.
+#[test]
+fn a_link_in_place_of_proc_is_refused() {
+    let scene = Scene::new("true");
+    symlink("/tmp", scene.rootfs().join("proc")).expect("a link");
+    let error = chain(&scene.refusal());
+    assert!(
+        error.contains("\"/proc\"") && error.contains("not links"),
+        "{error}"
+    );
+}
+
+/// CVE-2015-3630, CVE-2019-16884: something is mounted over files of /proc.
+#[test]
+fn a_mount_onto_files_of_proc_is_refused() {
+    for destination in ["/proc/self/attr", "/proc/sys/kernel", "/through"] {
+        let scene = Scene::new("true");
+        symlink("/proc/sys", scene.rootfs().join("through")).expect("a link");
+        let volume = scene.host("volume");
+        let scene = scene.mount(json!({"destination": destination, "type": "bind", "source": volume, "options": ["bind"]}));
+        let error = chain(&scene.refusal());
+        assert!(error.contains("lies in /proc"), "{destination}: {error}");
+    }
+}
+
+/// CVE-2024-21626: the working folder is a leaked descriptor of the host.
+#[test]
+fn a_working_folder_behind_a_descriptor_is_refused() {
+    let leak = fs::File::open("/").expect("the host's root");
+    nix::fcntl::fcntl(
+        &leak,
+        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+    )
+    .expect("a flag");
+    for fd in 3..40 {
+        let scene = Scene::new("cat /etc/hostname")
+            .set("/process/cwd", json!(format!("/proc/self/fd/{fd}")));
+        let error = chain(&scene.refusal());
+        assert!(
+            error.contains("working folder") || error.contains("lies outside"),
+            "{fd}: {error}"
+        );
+    }
+}
+
+/// CVE-2025-31133: the container's /dev/null is something else when paths are hidden with it.
+#[test]
+fn a_false_null_device_hides_nothing() {
+    let scene = Scene::new("true");
+    fs::create_dir(scene.rootfs().join("dev")).expect("a folder");
+    symlink(
+        "/proc/sys/kernel/core_pattern",
+        scene.rootfs().join("dev/null"),
+    )
+    .expect("a link");
+    let scene = scene.set(
+        "/mounts",
+        json!([{"destination": "/proc", "type": "proc", "source": "proc"}]),
+    );
+    let error = chain(&scene.refusal());
+    assert!(error.contains("/dev/null"), "{error}");
+}
+
+/// A device of the image that only looks like one of ours.
+#[test]
+fn a_file_in_place_of_a_device_is_refused() {
+    let scene = Scene::new("true");
+    fs::create_dir(scene.rootfs().join("dev")).expect("a folder");
+    fs::write(scene.rootfs().join("dev/zero"), "not zero").expect("a file");
+    let scene = scene.set(
+        "/mounts",
+        json!([{"destination": "/proc", "type": "proc", "source": "proc"}]),
+    );
+    let error = chain(&scene.refusal());
+    assert!(error.contains("/dev/zero"), "{error}");
+}
+
+/// CVE-2022-0492: release_agent and other files of the cgroup hierarchy.
+#[test]
+fn the_cgroup_hierarchy_is_readonly_inside() {
+    let output = Scene::new(
+        "for f in /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs; do echo 1 > $f; done 2>&1 | grep -vc 'Read-only\\|nonexistent'; mkdir /sys/fs/cgroup/x 2>&1",
+    )
+    .run()
+    .output;
+    assert!(
+        output.starts_with("0\n") && output.contains("Read-only"),
+        "{output}"
+    );
+}
+
+#[test]
+fn a_spec_that_cannot_be_honoured_leaves_nothing_behind() {
+    let scene = Scene::new("true")
+        .in_cgroup()
+        .set("/hooks", json!({"poststop": [{"path": "/bin/true"}]}));
+    let error = scene.refusal();
+    assert!(error.to_string().contains("hook"), "{error}");
+    let path = scene.cgroup.as_ref().expect("a cgroup");
+    let group = keel::runtime::cgroup::Cgroup::open(path).expect("hierarchies");
+    assert!(group.pids().expect("a list").is_empty());
+}
+
+#[test]
+fn hostile_specs_are_refused_before_anything_is_made() {
+    let mount = |destination: &str| {
+        Scene::new("true")
+            .mount(json!({"destination": destination, "type": "tmpfs", "source": "x"}))
+    };
+    for (scene, word) in [
+        (mount("/"), "root itself"),
+        (mount("/a/.."), "root itself"),
+        (mount("relative"), "absolute"),
+        (
+            Scene::new("true").set(
+                "/linux/namespaces",
+                json!([{"type": "pid"}, {"type": "pid"}, {"type": "mount"}]),
+            ),
+            "twice",
+        ),
+        (
+            Scene::new("true").set("/linux/namespaces", json!([{"type": "pid"}])),
+            "mount namespace",
+        ),
+        (
+            Scene::new("true").set("/process/cwd", json!("relative")),
+            "absolute",
+        ),
+        (
+            Scene::new("true").set("/process/args", json!([])),
+            "program",
+        ),
+        (
+            Scene::new("true").set("/linux/resources", json!({"pids": {"limit": 5}})),
+            "cgroup",
+        ),
+        (
+            Scene::new("true").set("/linux/sysctl", json!({"net.../../kernel/panic": "1"})),
+            "kernel parameter",
+        ),
+    ] {
+        let error = chain(&scene.refusal());
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}
