@@ -5,12 +5,16 @@ mod diff;
 mod each;
 mod exec;
 mod exit;
+mod images;
+mod import;
 mod info;
 mod inspect;
 mod kill;
+mod load;
 mod logs;
 mod ps;
 mod rm;
+mod rmi;
 mod run;
 mod stop;
 mod table;
@@ -74,6 +78,10 @@ pub struct Globals {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Load(load::Args),
+    Import(import::Args),
+    Images(images::Args),
+    Rmi(rmi::Args),
     Run(Box<run::Args>),
     Exec(exec::Args),
     Ps(ps::Args),
@@ -126,6 +134,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let globals = &cli.globals;
     let outcome: Outcome = match cli.verb {
+        Verb::Load(args) => load::run(args, globals),
+        Verb::Import(args) => import::run(args, globals),
+        Verb::Images(args) => images::run(&args, globals),
+        Verb::Rmi(args) => rmi::run(&args, globals),
         Verb::Run(args) => run::run(*args, globals),
         Verb::Exec(args) => exec::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),

@@ -122,7 +122,7 @@ fn status(container: &Container, now: Timestamp) -> String {
 }
 
 /// How long ago a time was, in Docker's words.
-fn since(time: &str, now: Timestamp) -> String {
+pub(super) fn since(time: &str, now: Timestamp) -> String {
     let Ok(time) = time.parse::<Timestamp>() else {
         return "an unknown time".to_owned();
     };

@@ -1,0 +1,61 @@
+//! `keel rmi`.
+
+use std::process::ExitCode;
+
+use super::{FAILED, Failure, Globals, Outcome, terminal};
+use crate::container::Containers;
+use crate::image::digest::ImageId;
+use crate::image::store::{Force, Removed, Store};
+
+/// Remove names of images, and images that have no name left
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  keel rmi busybox
+  keel rmi $(keel images -q)")]
+pub(super) struct Args {
+    /// Also names of an image that a container uses, and images with several names
+    #[arg(short, long)]
+    force: bool,
+    /// Names or ids
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+/// Removes what can be removed, and tells the rest.
+pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
+    let store = Store::open(&globals.root, globals.driver()?)?;
+    let containers = Containers::new(&globals.root);
+    let users = |id: &ImageId| {
+        let id = id.to_string();
+        let users = containers.list()?.into_iter();
+        Ok(users
+            .filter(|container| container.config().image.id == id)
+            .map(|container| container.name().to_string())
+            .collect())
+    };
+    let force = if args.force { Force::Yes } else { Force::No };
+    let mut code = ExitCode::SUCCESS;
+    for image in &args.images {
+        match store.remove(image, force, &users) {
+            Ok(removed) => terminal::answer(&told(&removed))?,
+            Err(error) => {
+                terminal::message(&Failure::from(error).to_string());
+                code = ExitCode::from(FAILED);
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// In Docker's words.
+fn told(removed: &[Removed]) -> String {
+    removed
+        .iter()
+        .map(|removed| match removed {
+            Removed::Name(name) => format!("Untagged: {}\n", name.familiar()),
+            Removed::Image(id) => format!("Deleted: {id}\n"),
+            Removed::Layer(chain) => format!("Deleted: {chain}\n"),
+        })
+        .collect()
+}
