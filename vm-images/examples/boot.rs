@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use vm_images::agent::client::{Chunk, Command};
 use vm_images::cache::Cache;
 use vm_images::catalogue::Catalogue;
-use vm_images::qemu::Acceleration;
+use vm_images::qemu::kvm;
 use vm_images::store::ImageStore;
 use vm_images::target::{Micro, MicroSpec, Target};
 
@@ -28,15 +28,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .kernel(&wanted.parse()?)?
         .ok_or("the kernel is not in the cache: run `seaworthy image fetch`")?;
 
+    let trial = kvm::Trial {
+        kernel: kernel.clone(),
+        agent_binary: PathBuf::from(&agent),
+        cache,
+    };
+    let acceleration = kvm::choose(&trial).await;
+
     let log = std::env::temp_dir().join(format!("console-{}.log", std::process::id()));
-    let mut spec = MicroSpec::new(kernel, PathBuf::from(agent), Acceleration::tcg(), log);
+    let mut spec = MicroSpec::new(kernel, PathBuf::from(agent), acceleration, log);
     spec.modules.push("overlay".to_owned());
     let machine = Micro::boot(spec).await?;
     let mut stderr = std::io::stderr();
     writeln!(
         stderr,
-        "ready after {:?}: {:#?}",
+        "ready after {:?}, {}: {:#?}",
         machine.boot_time(),
+        machine.acceleration(),
         machine.facts()
     )?;
 

@@ -83,7 +83,7 @@ async fn a_program_that_is_not_there_is_an_answer_with_its_error_number() {
 #[tokio::test]
 async fn megabytes_of_input_and_output_pass_whole_and_in_order() {
     let host = Host::start().await.unwrap();
-    let bytes: Vec<u8> = (0..3 * MIB).map(|i| (i / 7 % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..=250_u8).cycle().take(3 * MIB).collect();
     let command = Command::new("cat").input(Input::Bytes(bytes.clone()));
     let cat = capture(&host, command).await;
     assert!(cat.stdout == bytes, "{} bytes came back", cat.stdout.len());
@@ -191,7 +191,7 @@ async fn what_is_put_is_what_is_got() {
     let folder = tempfile::tempdir().unwrap();
     let host = Host::start().await.unwrap();
     let (from, back) = (folder.path().join("from"), folder.path().join("back"));
-    let bytes: Vec<u8> = (0..MIB + 5).map(|i| (i % 253) as u8).collect();
+    let bytes: Vec<u8> = (0..=252_u8).cycle().take(MIB + 5).collect();
     fs::write(&from, &bytes).unwrap();
     let there = folder.path().join("made/by/put");
     let there = there.to_str().unwrap();
@@ -396,12 +396,9 @@ fn a_file_whose_sender_loses_interest_leaves_nothing() {
 }
 
 /// A server made of what it answers, for what no good server does.
-async fn scripted(replies: Vec<Frame>) -> (Client, tokio::io::DuplexStream) {
-    let (ours, mut theirs) = tokio::io::duplex(MIB);
+fn scripted() -> (Client, tokio::io::DuplexStream) {
+    let (ours, theirs) = tokio::io::duplex(MIB);
     let (reader, writer) = tokio::io::split(ours);
-    for frame in replies {
-        theirs.write_all(&frame.encode()).await.unwrap();
-    }
     (Client::new(reader, writer, None), theirs)
 }
 
@@ -435,7 +432,7 @@ fn loss(error: &AgentError) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_falls_silent_is_noticed_in_ten_seconds() {
-    let (client, mut theirs) = scripted(Vec::new()).await;
+    let (client, mut theirs) = scripted();
     let answer = async {
         let mut asked = [0; 9];
         theirs.read_exact(&mut asked).await.unwrap();
@@ -452,23 +449,17 @@ async fn a_server_that_falls_silent_is_noticed_in_ten_seconds() {
 
 #[tokio::test]
 async fn a_server_of_another_version_is_refused() {
-    let (client, _theirs) = scripted(Vec::new()).await;
-    let ask = client.hello();
-    let (answer, _theirs) = tokio::join!(ask, async {
-        let mut theirs = _theirs;
-        theirs
-            .write_all(&reply(1, &facts(99)).encode())
-            .await
-            .unwrap();
-        theirs
-    });
+    let (client, mut theirs) = scripted();
+    let hello = reply(1, &facts(99)).encode();
+    let (answer, written) = tokio::join!(client.hello(), theirs.write_all(&hello));
+    written.unwrap();
     insta::assert_snapshot!(loss(&answer.unwrap_err()), @"the agent speaks version 99 of the protocol, this program version 1: use the same `seaworthy` on both sides");
 }
 
 #[tokio::test]
 async fn a_file_that_arrives_damaged_is_refused_and_does_not_appear() {
     let folder = tempfile::tempdir().unwrap();
-    let (client, mut theirs) = scripted(Vec::new()).await;
+    let (client, mut theirs) = scripted();
     let to = folder.path().join("to");
     let file = Reply::File {
         size: 3,
@@ -496,7 +487,7 @@ async fn a_file_that_arrives_damaged_is_refused_and_does_not_appear() {
 
 #[tokio::test]
 async fn a_server_that_sends_more_than_it_was_allowed_is_cut_off() {
-    let (client, mut theirs) = scripted(Vec::new()).await;
+    let (client, mut theirs) = scripted();
     let exec = async {
         let running = client.exec(Command::new("x")).await.unwrap();
         // Taking nothing of it.
@@ -517,7 +508,7 @@ async fn a_server_that_sends_more_than_it_was_allowed_is_cut_off() {
 
 #[tokio::test]
 async fn the_end_of_a_connection_reaches_all_who_wait() {
-    let (client, theirs) = scripted(Vec::new()).await;
+    let (client, theirs) = scripted();
     let (first, second, ()) = tokio::join!(client.sync(), client.hello(), async { drop(theirs) });
     for error in [first.unwrap_err(), second.unwrap_err()] {
         let AgentError::Lost(lost) = &error else {

@@ -106,7 +106,7 @@ pub(super) fn run(operation: &Operation, program: &Exec) {
         Ok(started) => started,
         Err(error) => return operation.fail(&format!("can't run `{name}`"), &error),
     };
-    let pid = Pid::from_raw(child.id().cast_signed());
+    let pid = sys::child::pid(&child);
     operation.process.started(pid, streams.terminal.take());
     operation.reply(&Reply::Started { pid: pid.as_raw() });
     match supervise(operation, pid, streams) {
@@ -146,17 +146,13 @@ fn start(program: &Exec) -> io::Result<(Child, Streams)> {
         .envs(program.env.iter().map(|(name, value)| (name, value)))
         .current_dir(program.cwd.as_deref().unwrap_or("/"));
     match program.terminal {
-        None => start_on_pipes(&mut command, program.input),
+        None if program.input => start_on_pipes(&mut command, Stdio::piped()),
+        None => start_on_pipes(&mut command, Stdio::null()),
         Some(size) => start_on_terminal(&mut command, size),
     }
 }
 
-fn start_on_pipes(command: &mut Command, has_input: bool) -> io::Result<(Child, Streams)> {
-    let stdin = if has_input {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    };
+fn start_on_pipes(command: &mut Command, stdin: Stdio) -> io::Result<(Child, Streams)> {
     command
         .stdin(stdin)
         .stdout(Stdio::piped())
@@ -207,7 +203,11 @@ fn start_on_terminal(command: &mut Command, size: TerminalSize) -> io::Result<(C
 fn supervise(operation: &Operation, pid: Pid, streams: Streams) -> io::Result<sys::child::Ended> {
     let (ended, still_running) = pipe2(OFlag::O_CLOEXEC)?;
     let ended = ended.as_fd();
-    let on_terminal = streams.error.is_none();
+    let terminal = if streams.error.is_some() {
+        Terminal::None
+    } else {
+        Terminal::OnInput
+    };
     thread::scope(|scope| {
         let pump = |kind, from| {
             let work = move || send_output(operation, kind, from, ended);
@@ -222,7 +222,7 @@ fn supervise(operation: &Operation, pid: Pid, streams: Streams) -> io::Result<sy
                 pump(Kind::Error, error)?;
             }
             if let Some(input) = streams.input {
-                let work = move || take_input(operation, input, ended, on_terminal);
+                let work = move || take_input(operation, input, ended, terminal);
                 thread::Builder::new()
                     .stack_size(STACK)
                     .spawn_scoped(scope, work)?;
@@ -306,7 +306,7 @@ fn send_output(operation: &Operation, kind: Kind, mut from: File, ended: Borrowe
 }
 
 /// Gives the program what the client sends.
-fn take_input(operation: &Operation, mut to: File, ended: BorrowedFd<'_>, on_terminal: bool) {
+fn take_input(operation: &Operation, mut to: File, ended: BorrowedFd<'_>, terminal: Terminal) {
     let inbox: &Inbox = &operation.inbox;
     while let Some(item) = inbox.pop() {
         match item {
@@ -318,7 +318,7 @@ fn take_input(operation: &Operation, mut to: File, ended: BorrowedFd<'_>, on_ter
                     .sender
                     .send(credit.kind, credit.stream, &credit.payload);
             }
-            Item::End if on_terminal => {
+            Item::End if terminal == Terminal::OnInput => {
                 let _unread = write_all(&mut to, &[END_OF_TRANSMISSION], ended);
             }
             Item::End => return,

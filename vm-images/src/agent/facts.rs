@@ -6,7 +6,7 @@ use std::thread;
 
 use matrix::axis::CgroupMode;
 use nix::sys::statfs::{self, CGROUP2_SUPER_MAGIC, TMPFS_MAGIC};
-use nix::sys::utsname::uname;
+use nix::sys::utsname::{UtsName, uname};
 
 use super::message::{Facts, PROTOCOL};
 
@@ -23,9 +23,9 @@ pub(super) fn gather() -> Facts {
     Facts {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        release: text(name.as_ref().map(|name| name.release())),
-        machine: text(name.as_ref().map(|name| name.machine())),
-        hostname: text(name.as_ref().map(|name| name.nodename())),
+        release: text(name.as_ref().map(UtsName::release)),
+        machine: text(name.as_ref().map(UtsName::machine)),
+        hostname: text(name.as_ref().map(UtsName::nodename)),
         cpus: thread::available_parallelism().map_or(1, |count| {
             u32::try_from(NonZero::get(count)).unwrap_or(u32::MAX)
         }),

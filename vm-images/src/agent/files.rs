@@ -95,9 +95,8 @@ fn receive(operation: &Operation, path: &Path, part: &Path, mode: u32) -> Result
 /// Gives a file.
 pub(super) fn get(operation: &Operation, path: &str) {
     match give(operation, path.as_ref()) {
-        Ok(()) => {}
         Err(Fault::Io(error)) => operation.fail(&format!("can't read {path}"), &error),
-        Err(Fault::Digest { .. } | Fault::Cancelled) => {}
+        Ok(()) | Err(Fault::Digest { .. } | Fault::Cancelled) => {}
     }
 }
 

@@ -160,11 +160,11 @@ impl Decoder {
     /// The next whole frame, if there is one. To be called until it gives `None`.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let rest = self.buffer.get(self.taken..).unwrap_or_default();
-        let Some((&[a, b, c, d, kind, e, f, g, h], rest)) = rest.split_first_chunk::<HEADER>()
-        else {
+        let Some((header, rest)) = rest.split_first_chunk::<HEADER>() else {
             return Ok(None);
         };
-        let length = u32::from_le_bytes([a, b, c, d]);
+        let &[l0, l1, l2, l3, kind, s0, s1, s2, s3] = header;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]);
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         if size > MAX_PAYLOAD {
             return Err(FrameError::TooLong { length });
@@ -173,7 +173,7 @@ impl Decoder {
         let Some(payload) = rest.get(..size) else {
             return Ok(None);
         };
-        let frame = Frame::new(kind, u32::from_le_bytes([e, f, g, h]), payload);
+        let frame = Frame::new(kind, u32::from_le_bytes([s0, s1, s2, s3]), payload);
         self.taken += HEADER + size;
         Ok(Some(frame))
     }

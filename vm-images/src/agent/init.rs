@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, chroot, sethostname};
+use nix::unistd::{chroot, sethostname};
 use serde::{Deserialize, Serialize};
 
 use super::devices::{DeviceError, Devices};
@@ -215,7 +215,7 @@ fn set_up() -> Result<Child, InitError> {
 
 /// Moves to a root from which `pivot_root` works.
 ///
-/// The root that the kernel unpacked the initramfs into can't be pivoted from (pivot_root(2):
+/// The root that the kernel unpacked the initramfs into can't be pivoted from (`pivot_root(2)`:
 /// the rootfs can't be the current root), which is what container engines do. A second mount of
 /// the same file system, moved over the first, can, and nothing is copied.
 fn leave_initial_root() -> io::Result<()> {
@@ -289,13 +289,13 @@ fn start_agent(port: &Path) -> io::Result<Child> {
     // The machine is of no use without it: it comes before all others, and dies last.
     let score = format!("/proc/{}/oom_score_adj", child.id());
     fs::write(score, "-1000")?;
-    sys::child::set_priority_of(Pid::from_raw(child.id().cast_signed()), -10)?;
+    sys::child::set_priority_of(sys::child::pid(&child), -10)?;
     Ok(child)
 }
 
 /// Reaps the children that other processes leave behind, until the agent ends.
 fn reap_until_end_of(agent: &Child) {
-    let agent = Pid::from_raw(agent.id().cast_signed());
+    let agent = sys::child::pid(agent);
     loop {
         match waitpid(None, None) {
             Ok(status) if status.pid() == Some(agent) => return,

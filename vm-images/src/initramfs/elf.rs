@@ -5,7 +5,7 @@
 //! a header that no longer points to sections, is the whole program.
 
 use std::fs::File;
-use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Where 64-bit little-endian headers (elf(5)) keep what is read here.
@@ -22,7 +22,7 @@ const P_OFFSET: usize = 8;
 const P_FILESZ: usize = 32;
 
 /// The program's loaded part: its length and its bytes. Any other file is given whole.
-pub(super) fn loaded_part(path: &Path) -> io::Result<(u64, Chain<Cursor<Vec<u8>>, File>)> {
+pub(super) fn loaded_part(path: &Path) -> io::Result<(u64, impl Read)> {
     let mut file = File::open(path)?;
     let whole = file.metadata()?.len();
     let mut head = Vec::new();

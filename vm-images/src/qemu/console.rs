@@ -267,11 +267,16 @@ mod tests {
 
     #[test]
     fn the_excerpt_begins_before_the_trouble_and_holds_its_description() {
-        let mut text = String::new();
-        for line in 0..40 {
-            text.push_str(&format!("[    1.0] line {line}\r\n"));
-        }
-        text.push_str("[    2.0] Kernel panic - not syncing: Fatal exception\r\n");
+        let before: String = (0..40)
+            .flat_map(|n| {
+                [
+                    "[    1.0] line ".to_owned(),
+                    n.to_string(),
+                    "\r\n".to_owned(),
+                ]
+            })
+            .collect();
+        let text = before + "[    2.0] Kernel panic - not syncing: Fatal exception\r\n";
         let mut console = read(&text);
         assert_eq!(console.progress(), Progress::Describing);
         console.push(b"[    2.0] CPU: 0 PID: 1\r\n[    2.0] ---[ end Kernel panic - not");

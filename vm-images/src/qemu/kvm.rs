@@ -63,7 +63,7 @@ pub async fn choose(trial: &Trial) -> Acceleration {
     }
     let wanted = Answer {
         schema: SCHEMA.to_owned(),
-        boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+        boot_id: boot_id(),
         kernel: trial.kernel.release.clone(),
         qemu: qemu_version(trial.kernel.arch),
         accelerator: Accelerator::Tcg,
@@ -100,13 +100,7 @@ fn looks_usable(arch: Arch) -> Result<(), String> {
         .read(true)
         .write(true)
         .open("/dev/kvm")
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => "there is no /dev/kvm".to_owned(),
-            io::ErrorKind::PermissionDenied => {
-                "/dev/kvm is not for this user, who should be in the group `kvm`".to_owned()
-            }
-            _ => format!("/dev/kvm can't be opened: {error}"),
-        })?;
+        .map_err(|error| why_closed(&error))?;
     match sys::kvm::api_version(&kvm) {
         Ok(12) => {}
         Ok(other) => return Err(format!("/dev/kvm has version {other}, not 12")),
@@ -114,6 +108,16 @@ fn looks_usable(arch: Arch) -> Result<(), String> {
     }
     sys::kvm::create_machine(&kvm)
         .map_err(|error| format!("/dev/kvm can't make a virtual machine: {error}"))
+}
+
+fn why_closed(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        "there is no /dev/kvm".to_owned()
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "/dev/kvm is not for this user, who should be in the group `kvm`".to_owned()
+    } else {
+        format!("/dev/kvm can't be opened: {error}")
+    }
 }
 
 /// Boots the kernel under KVM, and under TCG beside it to know how long that takes.
@@ -191,6 +195,12 @@ fn has_virtualisation(cpuinfo: &str) -> bool {
         .lines()
         .find(|line| line.starts_with("flags"))
         .is_some_and(|flags| flags.split_whitespace().any(|f| f == "vmx" || f == "svm"))
+}
+
+/// Another one after each start of the host; empty if it can't be read.
+fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim_end().to_owned()
 }
 
 /// The first line that QEMU says of its version; empty if it can't be run, as a start then says.

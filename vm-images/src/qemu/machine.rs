@@ -1,7 +1,6 @@
 //! A QEMU that runs, and what befalls it.
 
 use std::fs::File;
-use std::future::Future;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -401,14 +400,9 @@ async fn until(instant: Option<Instant>) {
 }
 
 /// Reads from what may have ended: then, this waits for ever. 0 is the end.
-fn read_some<'a>(
-    from: &'a mut Option<pipe::Receiver>,
-    buffer: &'a mut [u8],
-) -> impl Future<Output = usize> + 'a {
-    async move {
-        match from {
-            Some(from) => from.read(buffer).await.unwrap_or(0),
-            None => std::future::pending().await,
-        }
+async fn read_some(from: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
+    match from {
+        Some(from) => from.read(buffer).await.unwrap_or(0),
+        None => std::future::pending().await,
     }
 }

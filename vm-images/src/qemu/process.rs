@@ -48,7 +48,7 @@ pub(super) async fn start(mut command: Command, fds: Vec<OwnedFd>) -> io::Result
         };
         // With this side's copies open, the end of the other side would never be seen.
         drop(fds);
-        let number = Pid::from_raw(child.id().cast_signed());
+        let number = sys::child::pid(&child);
         let pid = Arc::new(Mutex::new(Some(number)));
         let process = Process { pid: pid.clone() };
         // If nobody waits for the start any more, the process is dropped here, and so killed.

@@ -35,6 +35,12 @@ pub(crate) fn spawn_tied(command: &mut Command, fds: &[OwnedFd]) -> io::Result<C
     command.spawn()
 }
 
+/// A child's number, as system calls take it.
+pub(crate) fn pid(child: &Child) -> Pid {
+    // Numbers are below 2^22 (`PID_MAX_LIMIT`, include/linux/threads.h); the largest is nobody's.
+    Pid::from_raw(libc::pid_t::try_from(child.id()).unwrap_or(libc::pid_t::MAX))
+}
+
 /// How a program of the agent's is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Terminal {
@@ -77,8 +83,7 @@ fn reset_oom_score() {
 
 /// Sets the priority (nice value) of a process; 0 is this one.
 pub(crate) fn set_priority_of(pid: Pid, nice: i32) -> io::Result<()> {
-    // A negative number names no process, and setpriority(2) says so.
-    let pid = pid.as_raw().cast_unsigned();
+    let pid = libc::id_t::try_from(pid.as_raw()).map_err(io::Error::other)?;
     // SAFETY: setpriority(2) takes no pointers.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, nice) };
     nix::errno::Errno::result(result)?;

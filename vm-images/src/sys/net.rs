@@ -19,7 +19,8 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     // SAFETY: ifreq is a struct of integers and a union of such, for which zero is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
-        *to = from.cast_signed();
+        // These are ASCII, whatever the sign of a character is here.
+        *to = libc::c_char::try_from(*from).unwrap_or_default();
     }
     // SAFETY: SIOCGIFFLAGS reads the name and writes the flags of one ifreq, a live local.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };

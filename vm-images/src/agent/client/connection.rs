@@ -389,6 +389,16 @@ impl Stream {
         }
     }
 
+    /// The answer of an operation that gives nothing back.
+    pub(super) async fn done(&mut self) -> Result<(), AgentError> {
+        let reply = self.reply().await?;
+        if reply == Reply::Done {
+            Ok(())
+        } else {
+            Err(unexpected(&reply))
+        }
+    }
+
     /// Gives credit back: only now is there room again.
     fn consumed(&self, kind: Kind, bytes: usize) {
         if bytes == 0 {

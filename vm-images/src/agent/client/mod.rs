@@ -49,13 +49,17 @@ impl Client {
         let mut stream = self
             .connection
             .open(&Request::Hello { protocol: PROTOCOL })?;
-        match stream.reply().await? {
-            Reply::Hello(facts) if facts.protocol == PROTOCOL => Ok(facts),
-            Reply::Hello(facts) => Err(AgentError::Lost(Arc::new(Lost::Version {
+        let reply = stream.reply().await?;
+        let Reply::Hello(facts) = reply else {
+            return Err(connection::unexpected(&reply));
+        };
+        if facts.protocol == PROTOCOL {
+            Ok(facts)
+        } else {
+            Err(AgentError::Lost(Arc::new(Lost::Version {
                 theirs: facts.protocol,
                 ours: PROTOCOL,
-            }))),
-            other => Err(connection::unexpected(&other)),
+            })))
         }
     }
 
@@ -101,10 +105,6 @@ impl Client {
 
     /// An operation that gives nothing back.
     async fn simply(&self, request: &Request) -> Result<(), AgentError> {
-        let mut stream = self.connection.open(request)?;
-        match stream.reply().await? {
-            Reply::Done => Ok(()),
-            other => Err(connection::unexpected(&other)),
-        }
+        self.connection.open(request)?.done().await
     }
 }

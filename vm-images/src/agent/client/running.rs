@@ -53,9 +53,9 @@ impl Running {
     ) -> Result<Self, AgentError> {
         let program = command.program().to_owned();
         let mut stream = connection.open(&Request::Exec(command.exec))?;
-        let pid = match stream.reply().await? {
-            Reply::Started { pid } => pid,
-            other => return Err(unexpected(&other)),
+        let reply = stream.reply().await?;
+        let Reply::Started { pid } = reply else {
+            return Err(unexpected(&reply));
         };
         let sink = InputSink {
             connection: stream.connection().clone(),
@@ -122,9 +122,8 @@ impl Running {
     /// Waits for the end; output that comes until then is thrown away.
     pub async fn wait(&mut self) -> Result<Exit, AgentError> {
         loop {
-            match (self.next().await?, self.exit) {
-                (None, Some(exit)) => return Ok(exit),
-                (None | Some(_), _) => {}
+            if let (None, Some(exit)) = (self.next().await?, self.exit) {
+                return Ok(exit);
             }
         }
     }

@@ -55,10 +55,7 @@ pub(super) async fn put(
     stream.request(&Request::Commit {
         sha256: hex(&digest.finalize()),
     })?;
-    match stream.reply().await? {
-        Reply::Done => Ok(()),
-        other => Err(unexpected(&other)),
-    }
+    stream.done().await
 }
 
 pub(super) async fn get(
@@ -69,9 +66,9 @@ pub(super) async fn get(
     let mut stream = connection.open(&Request::Get {
         path: from.to_owned(),
     })?;
-    let mode = match stream.reply().await? {
-        Reply::File { mode, .. } => mode,
-        other => return Err(unexpected(&other)),
+    let reply = stream.reply().await?;
+    let Reply::File { mode, .. } = reply else {
+        return Err(unexpected(&reply));
     };
     let folder = match to.parent() {
         Some(folder) if folder != Path::new("") => folder,
