@@ -122,7 +122,7 @@ async fn time_to_exit(spec: MicroSpec) -> Result<Duration> {
     }
 }
 
-/// An ELF program of 132 bytes: `exit(0)`.
+/// An ELF program of 129 bytes: `exit(0)`.
 fn program_that_exits() -> Vec<u8> {
     const BASE: u64 = 0x40_0000;
     const HEADERS: u64 = 64 + 56;
