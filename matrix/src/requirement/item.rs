@@ -57,6 +57,10 @@ pub struct Way {
     /// The last mainline version that has it.
     #[serde(default, deserialize_with = "version")]
     pub until: Option<KernelVersion>,
+    /// What these options depend on: nothing to judge by, but a remedy turns it on as well.
+    /// Some of it exists in some kernels only, so a remedy leaves out what it can't know.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// Whether the options alone prove nothing outside of the range, because older kernels
     /// have options of the same name that do something else.
     #[serde(default)]
@@ -73,6 +77,10 @@ pub struct AlwaysOn {
     /// What it still needs.
     #[serde(default)]
     pub options: Vec<String>,
+    /// The oldest version in which a vendor has it too; there, a configuration that no longer
+    /// mentions the option shows that it is always on.
+    #[serde(default, deserialize_with = "version")]
+    pub vendors_since: Option<KernelVersion>,
 }
 
 impl Way {

@@ -32,12 +32,20 @@ pub(super) fn remedy(
                 Some(way) => way.options.iter().collect(),
                 None => always.collect(),
             };
-            let off = |option: &&&String| config.is_none_or(|config| !config.is_on(option));
-            let line = |option: &&String| match catalogue.module_of(option) {
+            let off = |option: &&String| config.is_none_or(|config| !config.is_on(option));
+            let line = |option: &String| match catalogue.module_of(option) {
                 Some(_) => format!("CONFIG_{option}=m"),
                 None => format!("CONFIG_{option}=y"),
             };
-            let lines: Vec<String> = needed.iter().filter(off).map(line).collect();
+            // Without NETFILTER_ADVANCED, say, the line for the option itself would be dropped.
+            // Only what the configuration shows to be off is known to exist.
+            let dependencies = ruling.way.into_iter().flat_map(|way| &way.needs);
+            let shown_off = |option: &&String| config.is_some_and(|c| c.is_off(option));
+            let lines: Vec<String> = dependencies
+                .filter(shown_off)
+                .chain(needed.iter().copied().filter(off))
+                .map(line)
+                .collect();
             Some(Remedy {
                 // All on and yet absent: the modules are not installed, or a probe said no.
                 modules: if lines.is_empty() {

@@ -115,7 +115,22 @@ fn by_config<'a>(
             Some(version) if version >= always.since => {
                 return Ruling::new(State::Absent, false, missing(&always.options, config));
             }
+            Some(version)
+                if needs_met
+                    && always.vendors_since.is_some_and(|since| since <= version)
+                    && !mentions_any(requirement, config) =>
+            {
+                let why = format!(
+                    "always on, as mainline has it since {}: the option is gone",
+                    always.since
+                );
+                return Ruling::new(State::NotApplicable, true, why);
+            }
             Some(_) => {}
+            None if always.since <= OLDEST && needs_met => {
+                let why = format!("always on since {}", always.since);
+                return Ruling::new(State::Met, true, why);
+            }
             None if way.is_some_and(|way| any_off(way, config)) => {}
             None => return Ruling::new(State::Unknown, None, VERSION_MATTERS).by(way),
         }
@@ -317,13 +332,20 @@ fn out_of_era<'a>(requirement: &'a Requirement, version: KernelVersion) -> Rulin
     Ruling::new(State::NotApplicable, false, why)
 }
 
+/// The oldest kernel that can be supported at all; what is older makes no difference.
+const OLDEST: KernelVersion = KernelVersion::new(3, 8);
+
+fn mentions_any(requirement: &Requirement, config: &Kconfig) -> bool {
+    let mut options = requirement.ways.iter().flat_map(|way| &way.options);
+    options.any(|option| config.get(option).is_some())
+}
+
 /// Whether kernels that are supported differ in how they have it.
 fn depends_on_era(requirement: &Requirement) -> bool {
-    let oldest = KernelVersion::new(3, 8);
     requirement
         .ways
         .iter()
-        .any(|way| way.strict || way.until.is_some() || way.since.is_some_and(|s| s > oldest))
+        .any(|way| way.strict || way.until.is_some() || way.since.is_some_and(|s| s > OLDEST))
 }
 
 fn any_off(way: &Way, config: &Kconfig) -> bool {
