@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod certificate;
+pub mod check;
 pub mod cli;
 pub mod config;
 mod durable;

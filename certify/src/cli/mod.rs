@@ -3,6 +3,7 @@
 
 mod agent;
 mod certify;
+mod check;
 mod completions;
 mod engine_args;
 mod exit;
@@ -46,6 +47,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Certify(certify::Args),
+    Check(check::Args),
     Plan(plan::Args),
     Judge(judge::Args),
     Verify(verify::Args),
@@ -85,6 +87,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result: Result<Answer, Failure> = match cli.command {
         Command::Certify(args) => certify::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Verify(args) => verify::run(&args),

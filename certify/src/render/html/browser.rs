@@ -119,6 +119,7 @@ impl Drop for Browser {
 fn post(url: &str, body: &Value) -> Value {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
         .build()
         .into();
     let mut answer = agent

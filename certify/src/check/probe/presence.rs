@@ -1,0 +1,54 @@
+//! What shows itself as a file.
+
+use std::path::Path;
+
+use super::{Findings, not_loaded, note, works};
+
+/// What the absence of a file says.
+#[derive(Clone, Copy)]
+enum Absence {
+    /// Nothing: not every kernel or system that has it shows it there.
+    Nothing,
+    /// That it is not there now; a module may bring it.
+    NotLoaded,
+}
+
+/// Requirement, the file whose presence proves it, and what its absence says.
+const FILES: [(&str, &str, Absence); 8] = [
+    ("kernel.security.keys", "/proc/keys", Absence::Nothing),
+    ("kernel.fs.devpts", "/dev/pts/ptmx", Absence::Nothing),
+    ("kernel.net.veth", "/sys/module/veth", Absence::Nothing),
+    ("kernel.net.bridge", "/sys/module/bridge", Absence::Nothing),
+    (
+        "kernel.net.br-netfilter",
+        "/proc/sys/net/bridge/bridge-nf-call-iptables",
+        Absence::NotLoaded,
+    ),
+    (
+        "kernel.security.seccomp",
+        "/proc/sys/kernel/seccomp/actions_avail",
+        Absence::Nothing,
+    ),
+    (
+        "kernel.security.selinux",
+        "/sys/fs/selinux/enforce",
+        Absence::NotLoaded,
+    ),
+    (
+        "kernel.security.apparmor",
+        "/sys/kernel/security/apparmor",
+        Absence::NotLoaded,
+    ),
+];
+
+pub(super) fn probe(findings: &mut Findings) {
+    for (id, file, absence) in FILES {
+        match (Path::new(file).exists(), absence) {
+            (true, _) => note(findings, id, works(format!("{file} is there"))),
+            (false, Absence::NotLoaded) => {
+                note(findings, id, not_loaded(format!("{file} is not there")));
+            }
+            (false, Absence::Nothing) => {}
+        }
+    }
+}
