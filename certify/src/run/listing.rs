@@ -38,7 +38,8 @@ pub fn listing(plan: &Plan) -> String {
     text
 }
 
-fn cells(count: usize) -> String {
+/// So many cells, in words.
+pub(crate) fn cells(count: usize) -> String {
     match count {
         1 => "1 cell".to_owned(),
         count => format!("{count} cells"),

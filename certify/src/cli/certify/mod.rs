@@ -19,6 +19,7 @@ use crate::config;
 use crate::render::{self, Report};
 use crate::run::certify::{Certified, CertifyError, Order, certify};
 use crate::run::folder::name;
+use crate::run::listing::cells;
 use crate::run::schedule::Ended;
 use crate::run::start::{Resume, StartError};
 use crate::run::{Patience, RunFacts};
@@ -163,11 +164,11 @@ fn announce(facts: &RunFacts) {
     let engine = &facts.engine;
     let digest: String = engine.sha256.chars().take(12).collect();
     terminal::message(&format!(
-        "{} {} ({digest}): matrix {}, {} cells, policy {}, {}",
+        "{} {} ({digest}): matrix {}, {}, policy {}, {}",
         engine.name,
         engine.version,
         facts.plan.matrix,
-        facts.plan.cells.len(),
+        cells(facts.plan.cells.len()),
         facts.policy.name,
         facts.accelerator,
     ));
