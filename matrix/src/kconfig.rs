@@ -77,6 +77,11 @@ pub enum KconfigError {
     /// No option at all.
     #[error("no line of it sets an option (`CONFIG_…=y`): it is no kernel configuration")]
     NoOptions,
+    /// The file breaks off between two lines.
+    #[error(
+        "it is cut off: the menu `Kernel hacking`, which every configuration since 5.3 ends with, is missing; copy the whole file again"
+    )]
+    Unfinished,
     /// The file breaks off inside a line.
     #[error("it is cut off: its last line, {line}, is `{text}`; copy the whole file again")]
     Truncated {
@@ -108,30 +113,29 @@ impl Kconfig {
             return Err(KconfigError::Empty);
         }
         let mut config = Self::default();
+        let mut menus = Menus::default();
         let ends_with_newline = text.ends_with('\n');
         let mut lines = text.lines().enumerate().peekable();
         while let Some((index, raw)) = lines.next() {
-            let cut_here = lines.peek().is_none() && !ends_with_newline;
+            let last_and_open = lines.peek().is_none() && !ends_with_newline;
             let line = raw.trim();
+            menus.see(line);
             let understood = config.read_line(line);
-            if !understood {
-                let line_number = index + 1;
-                let text = line.chars().take(60).collect();
-                return Err(if cut_here && !config.options.is_empty() {
-                    KconfigError::Truncated {
-                        line: line_number,
-                        text,
-                    }
-                } else {
-                    KconfigError::Line {
-                        line: line_number,
-                        text,
-                    }
-                });
+            if understood && !(last_and_open && is_cut_comment(line)) {
+                continue;
             }
+            let (line, text) = (index + 1, line.chars().take(60).collect());
+            return Err(if last_and_open && !config.options.is_empty() {
+                KconfigError::Truncated { line, text }
+            } else {
+                KconfigError::Line { line, text }
+            });
         }
         if config.options.is_empty() {
             return Err(KconfigError::NoOptions);
+        }
+        if menus.are_unfinished() {
+            return Err(KconfigError::Unfinished);
         }
         Ok(config)
     }
@@ -272,6 +276,35 @@ impl fmt::Display for Kconfig {
             }
         }
         Ok(())
+    }
+}
+
+/// Which menus end. Since 5.3 `scripts/kconfig` writes `# end of …` after each (commit
+/// e3cd5136a4ec), and the last of mainline's is "Kernel hacking"; some vendors add one after it.
+#[derive(Default)]
+struct Menus {
+    any_ends: bool,
+    last_ends: bool,
+}
+
+impl Menus {
+    fn see(&mut self, line: &str) {
+        if let Some(menu) = line.strip_prefix("# end of ") {
+            self.any_ends = true;
+            self.last_ends |= menu == "Kernel hacking";
+        }
+    }
+
+    const fn are_unfinished(&self) -> bool {
+        self.any_ends && !self.last_ends
+    }
+}
+
+/// Whether a comment is the beginning of an `is not set` line.
+fn is_cut_comment(line: &str) -> bool {
+    match line.strip_prefix("# CONFIG_") {
+        Some(rest) => !rest.ends_with(" is not set"),
+        None => line.len() > 2 && "# CONFIG_".starts_with(line),
     }
 }
 

@@ -44,6 +44,8 @@ fn says_what_is_wrong_with_what_is_no_configuration() {
     insta::assert_snapshot!(message(b"# only a comment\n"), @"no line of it sets an option (`CONFIG_…=y`): it is no kernel configuration");
     insta::assert_snapshot!(message(b"CONFIG_A=y\n<html>\n"), @"line 2 is no line of a kernel configuration: `<html>`");
     insta::assert_snapshot!(message(b"CONFIG_A=y\nCONFIG_CC_VERSION=\"gcc"), @r#"it is cut off: its last line, 2, is `CONFIG_CC_VERSION="gcc`; copy the whole file again"#);
+    insta::assert_snapshot!(message(b"CONFIG_A=y\n# CONFIG_B is n"), @"it is cut off: its last line, 2, is `# CONFIG_B is n`; copy the whole file again");
+    insta::assert_snapshot!(message(b"CONFIG_A=y\n# end of General setup\nCONFIG_B=y\n"), @"it is cut off: the menu `Kernel hacking`, which every configuration since 5.3 ends with, is missing; copy the whole file again");
     insta::assert_snapshot!(message(&vec![b'#'; MAX_BYTES + 1]), @"it is larger than 16 MiB, and no kernel configuration is");
 }
 
