@@ -16,7 +16,7 @@ const CONTROLLERS: [(&str, &str, Option<&str>); 7] = [
     ("kernel.cgroup.cpu", "cpu", Some("cpu")),
     ("kernel.cgroup.pids", "pids", Some("pids")),
     ("kernel.cgroup.cpuset", "cpuset", Some("cpuset")),
-    ("kernel.cgroup.io", "blkio", Some("io")),
+    ("kernel.cgroup.blkio", "blkio", Some("io")),
     ("kernel.cgroup.hugetlb", "hugetlb", Some("hugetlb")),
     ("kernel.cgroup.freezer", "freezer", None),
 ];

@@ -13,7 +13,7 @@ const KINDS: [(&str, &str); 5] = [
     ("kernel.storage.btrfs", "btrfs"),
     ("kernel.storage.ext4", "ext4"),
     ("kernel.storage.xfs", "xfs"),
-    ("kernel.fs.mqueue", "mqueue"),
+    ("kernel.ipc.mqueue", "mqueue"),
 ];
 
 pub(super) fn probe(findings: &mut Findings, scratch: Scratch) {

@@ -16,11 +16,15 @@ enum Absence {
 /// Requirement, the file whose presence proves it, and what its absence says.
 const FILES: [(&str, &str, Absence); 8] = [
     ("kernel.security.keys", "/proc/keys", Absence::Nothing),
-    ("kernel.fs.devpts", "/dev/pts/ptmx", Absence::Nothing),
+    (
+        "kernel.devices.pts-instances",
+        "/dev/pts/ptmx",
+        Absence::Nothing,
+    ),
     ("kernel.net.veth", "/sys/module/veth", Absence::Nothing),
     ("kernel.net.bridge", "/sys/module/bridge", Absence::Nothing),
     (
-        "kernel.net.br-netfilter",
+        "kernel.net.bridge-netfilter",
         "/proc/sys/net/bridge/bridge-nf-call-iptables",
         Absence::NotLoaded,
     ),
