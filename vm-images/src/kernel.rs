@@ -20,7 +20,10 @@ pub struct Kernel {
     pub version: KernelVersion,
     /// What it is built for.
     pub arch: Arch,
-    /// The unpacked ELF image, which QEMU starts through its PVH entry.
+    /// The file to give to QEMU's `-kernel`: the unpacked ELF image, which starts through its PVH
+    /// entry, or the bzImage, which takes seconds longer, where it has no such entry.
+    pub boot: PathBuf,
+    /// The unpacked ELF image.
     pub vmlinux: PathBuf,
     /// The configuration that it was built with, as text; none if it came with none.
     pub config: Option<PathBuf>,

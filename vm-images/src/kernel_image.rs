@@ -366,6 +366,25 @@ pub fn release(image: &[u8]) -> Result<Option<String>, KernelImageError> {
     }
 }
 
+/// Finds out whether an ELF image has the PVH entry through which QEMU starts it: a note of the
+/// owner `Xen` and type 18, `XEN_ELFNOTE_PHYS32_ENTRY` (`CONFIG_PVH`, Linux 4.21 and later).
+/// Without it, QEMU needs the bzImage.
+pub(crate) fn has_pvh_entry(mut image: impl Read) -> io::Result<bool> {
+    const NOTE: &[u8] = b"\x12\0\0\0Xen\0";
+    let mut window = Vec::new();
+    loop {
+        // The note may lie across two pieces.
+        let keep = window.len().saturating_sub(NOTE.len() - 1);
+        window.drain(..keep);
+        if image.by_ref().take(1 << 20).read_to_end(&mut window)? == 0 {
+            return Ok(false);
+        }
+        if find(&window, NOTE).is_some() {
+            return Ok(true);
+        }
+    }
+}
+
 /// What an ELF image is built for, by its header's `e_machine`.
 pub fn elf_arch(image: &[u8]) -> Option<Arch> {
     if !is_elf(image) {

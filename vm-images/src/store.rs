@@ -16,7 +16,7 @@ use crate::index::{KernelPackages, Resolved, SCHEMA as INDEX_SCHEMA};
 use crate::kernel::{Kernel, Origin, PackageId};
 use crate::kernel_image;
 use crate::modules::{ModuleTable, ModuleTree};
-use crate::unpack::{self, CONFIG, MODULES, UnpackError, VMLINUX};
+use crate::unpack::{self, CONFIG, MODULES, UnpackError, VMLINUX, VMLINUZ};
 
 mod fetch;
 mod prune;
@@ -197,7 +197,7 @@ impl ImageStore {
         if !dir.join(DESCRIPTION).exists() {
             let _lock = self.cache.lock(|| ())?;
             self.build(&dir, |dir| {
-                unpack::write_image(&image, kernel, &dir.join(VMLINUX))?;
+                unpack::write_image(&image, kernel, dir)?;
                 let config = kernel_image::embedded_config(&image).map_err(not_a_kernel)?;
                 if let Some(config) = &config {
                     self.cache.write(&dir.join(CONFIG), config)?;
@@ -411,6 +411,10 @@ impl ImageStore {
             id: id.map(|id| id.settled(version)),
             version,
             arch: description.arch,
+            boot: [VMLINUZ, VMLINUX]
+                .map(|name| dir.join(name))
+                .into_iter()
+                .find(|path| path.exists())?,
             vmlinux: dir.join(VMLINUX),
             config: description.has_config.then(|| dir.join(CONFIG)),
             modules,

@@ -84,6 +84,8 @@ pub(crate) struct Unpacked {
 
 /// The files of a kernel in its folder.
 pub(crate) const VMLINUX: &str = "vmlinux";
+/// The packed kernel; only there if the unpacked one has no PVH entry.
+pub(crate) const VMLINUZ: &str = "vmlinuz";
 pub(crate) const CONFIG: &str = "config";
 pub(crate) const MODULES: &str = "modules";
 
@@ -132,7 +134,7 @@ pub(crate) fn unpack(
         .map_err(failed)?;
     }
     if let Some((package, image)) = image {
-        write_image(&image, package, &dir.join(VMLINUX))?;
+        write_image(&image, package, dir)?;
         unpacked.has_image = true;
         let vmlinux = File::open(dir.join(VMLINUX));
         let mut head = Vec::new();
@@ -157,18 +159,27 @@ pub(crate) fn unpack(
     Ok(unpacked)
 }
 
-/// Writes the ELF image of a kernel's file.
-pub(crate) fn write_image(image: &[u8], from: &Path, to: &Path) -> Result<(), UnpackError> {
+/// Writes the ELF image of a kernel's file into a folder, and the file beside it where the image
+/// alone can't be booted.
+pub(crate) fn write_image(image: &[u8], from: &Path, dir: &Path) -> Result<(), UnpackError> {
+    let to = dir.join(VMLINUX);
     let write = |source| UnpackError::Write {
-        path: to.to_owned(),
+        path: to.clone(),
         source,
     };
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(to).map_err(write)?);
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(&to).map_err(write)?);
     kernel_image::unpack(image, &mut out).map_err(|source| UnpackError::Image {
         file: from.to_owned(),
         source,
     })?;
-    out.flush().map_err(write)
+    out.flush().map_err(write)?;
+    if !File::open(&to)
+        .and_then(kernel_image::has_pvh_entry)
+        .map_err(write)?
+    {
+        fs::write(dir.join(VMLINUZ), image).map_err(write)?;
+    }
+    Ok(())
 }
 
 /// Reads the modules below a folder in place.

@@ -201,6 +201,7 @@ mod tests {
             release: release.into(),
             version: release.parse().unwrap(),
             arch: id.arch,
+            boot: "/vmlinux".into(),
             vmlinux: "/vmlinux".into(),
             config: None,
             modules: ModuleTree::monolithic(release),

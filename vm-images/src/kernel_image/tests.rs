@@ -128,6 +128,15 @@ fn the_release_is_read_from_either_form() {
 }
 
 #[test]
+fn the_pvh_entry_is_found_across_pieces_and_missed_where_it_is_not() {
+    let mut image = elf(None);
+    assert!(!has_pvh_entry(image.as_slice()).unwrap());
+    image.resize((1 << 20) - 3, 0);
+    image.extend(b"\x12\0\0\0Xen\0\0\0\0\x01");
+    assert!(has_pvh_entry(image.as_slice()).unwrap());
+}
+
+#[test]
 fn an_embedded_configuration_is_found_in_a_packed_kernel() {
     let text = "CONFIG_NAMESPACES=y\n".repeat(10_000);
     let with = elf(Some(&text));

@@ -561,6 +561,11 @@ fn a_kernel_of_the_users_own_is_read_with_its_modules() {
         assert_eq!(closure.len(), 2);
     }
     let own = scene.store().own(&kernel, None).unwrap();
+    // The fake kernel has no PVH entry.
+    assert_eq!(
+        std::fs::read(&own.boot).unwrap(),
+        std::fs::read(&kernel).unwrap()
+    );
     assert_eq!(own.modules.closure(&["overlay"]).unwrap(), []);
 }
 

@@ -136,7 +136,7 @@ fn prepare(spec: MicroSpec) -> Result<Launch, BootError> {
         accelerator: spec.acceleration.accelerator,
         memory_mib: spec.memory_mib,
         cpus: spec.cpus,
-        kernel: spec.kernel.vmlinux,
+        kernel: spec.kernel.boot,
         kernel_arguments: spec.kernel_arguments,
         initramfs,
         disks,
