@@ -329,8 +329,8 @@ fn extended_headers_are_bounded() {
 
 #[test]
 fn a_million_entries_and_one_are_refused() {
-    // One header over and over: the same folder.
-    let whole = tar(&[folder("d")]);
+    // One header over and over, of a file that is passed over.
+    let whole = tar(&[file(".wh..wh.x", "")]);
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let thousand = whole[..512].repeat(1000);
     for _ in 0..1001 {
@@ -341,7 +341,7 @@ fn a_million_entries_and_one_are_refused() {
 
 #[test]
 fn a_bomb_is_refused_before_it_fills_the_disk() {
-    // A file that says 1 TiB, of zeros: deflate makes 1 of 1000.
+    // A file that says 8 GiB, of zeros: deflate makes 1 of 1000.
     let mut huge = file("huge", "");
     huge.size = Some(1 << 33);
     let header = tar(&[huge])[..512].to_vec();
@@ -358,7 +358,7 @@ fn a_bomb_is_refused_before_it_fills_the_disk() {
 fn sizes_and_numbers_that_cannot_be_are_refused() {
     let mut huge = file("huge", "x");
     huge.size = Some(u64::MAX);
-    assert_refused(&[huge], "no number that fits");
+    assert_refused(&[huge], "cut off");
     let mut cut = file("cut", "x");
     cut.size = Some(1 << 40);
     assert_refused(&[cut], "cut off");
