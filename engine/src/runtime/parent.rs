@@ -65,14 +65,15 @@ impl ParentEnd {
         let mut heard = Heard::default();
         loop {
             match self.receive() {
-                // A child that dies with our unread word in its socket resets the connection.
-                Ok(None) | Err(Errno::ECONNRESET) => return Ok(heard),
+                Ok(None) => return Ok(heard),
                 Ok(Some((message, console))) => match message {
                     Message::Fault(fault) => heard.fault = Some(fault),
                     Message::Console => heard.console = console,
                     Message::Forked(pid) => heard.forked = Some(pid),
                 },
-                Err(Errno::EINTR) => {}
+                // A child that ends with our unread word in its socket resets the connection. The
+                // kernel tells that once, before what the child has said: listen on.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(errno) => return Err(failed(errno)),
             }
         }
@@ -104,5 +105,25 @@ impl ParentEnd {
             Some(message) => Ok(Some((message, file))),
             None => Err(Errno::EBADMSG),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::child::At;
+
+    #[test]
+    fn what_a_child_said_is_heard_though_it_never_read_our_word() {
+        let (parent, child) = channel().expect("a channel");
+        parent.go().expect("sent");
+        let fault = Fault {
+            at: At::MountPlace,
+            index: 3,
+            errno: Errno::ELOOP,
+        };
+        nix::unistd::write(&child, &Message::Fault(fault).encode()).expect("sent");
+        drop(child);
+        assert_eq!(parent.listen().expect("heard").fault, Some(fault));
     }
 }

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use keel::runtime::cgroup::CgroupPath;
 use keel::runtime::{Console, Error, ExitStatus, Init, Launch, Process, Stdio, launch};
@@ -42,6 +42,23 @@ const APPLETS: [&str; 18] = [
     "hostname", "kill", "readlink", "dd", "mkdir", "tty",
 ];
 
+/// Where cargo lets tests write.
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// One busybox for all. Written before the first container is cloned: a child that is just being
+/// made would hold the file open for writing, and nobody could execute it (`ETXTBSY`).
+fn busybox() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        let copy = Path::new(SCRATCH).join("busybox");
+        let new = Path::new(SCRATCH).join(format!("busybox-{}", std::process::id()));
+        fs::copy("/bin/busybox", &new).expect("install busybox-static: /bin/busybox is missing");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("executable");
+        fs::rename(&new, &copy).expect("in its place");
+        copy
+    })
+}
+
 impl Scene {
     /// A container that runs `script` in a shell.
     pub(crate) fn new(script: &str) -> Self {
@@ -49,13 +66,10 @@ impl Scene {
             nix::unistd::geteuid().is_root(),
             "these tests need root: run them with sudo"
         );
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir_in(SCRATCH).expect("a folder");
         let bin = folder.path().join("rootfs/bin");
         fs::create_dir_all(&bin).expect("a rootfs");
-        fs::copy("/bin/busybox", bin.join("busybox"))
-            .expect("install busybox-static: /bin/busybox is missing");
-        fs::set_permissions(bin.join("busybox"), fs::Permissions::from_mode(0o755))
-            .expect("executable");
+        fs::hard_link(busybox(), bin.join("busybox")).expect("a busybox");
         for applet in APPLETS {
             symlink("busybox", bin.join(applet)).expect("a link");
         }
