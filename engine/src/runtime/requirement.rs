@@ -59,14 +59,14 @@ pub(super) const PROC: Missing = must(
 
 /// No cgroup hierarchy at all.
 pub(super) const CGROUP: Missing = must(
-    "kernel.cgroup",
+    "kernel.cgroup.core",
     "a mounted cgroup hierarchy",
     "build with CONFIG_CGROUPS, and mount one: mount -t cgroup2 none /sys/fs/cgroup",
 );
 
 /// No seccomp filters.
 pub(super) const SECCOMP: Missing = must(
-    "kernel.seccomp",
+    "kernel.security.seccomp",
     "system call filters",
     "build with CONFIG_SECCOMP and CONFIG_SECCOMP_FILTER, or run with --security-opt seccomp=unconfined",
 );
@@ -80,7 +80,7 @@ pub(super) const CGROUP_BPF: Missing = must(
 
 /// No accounting of swap.
 pub(super) const SWAP: Missing = should(
-    "kernel.cgroup.memory.swap",
+    "kernel.cgroup.swap",
     "accounting of swap",
     "build with CONFIG_MEMCG_SWAP (before 5.8 boot with swapaccount=1), or leave the swap limit out",
 );
@@ -90,7 +90,7 @@ const FILESYSTEMS: [(&str, Missing); 4] = [
     (
         "mqueue",
         should(
-            "kernel.posix-mqueue",
+            "kernel.ipc.mqueue",
             "POSIX message queues",
             "build with CONFIG_POSIX_MQUEUE, or leave /dev/mqueue out",
         ),
@@ -98,7 +98,7 @@ const FILESYSTEMS: [(&str, Missing); 4] = [
     (
         "devpts",
         must(
-            "kernel.fs.devpts",
+            "kernel.devices.unix98-ptys",
             "devpts",
             "build with CONFIG_UNIX98_PTYS (before 4.7 also CONFIG_DEVPTS_MULTIPLE_INSTANCES)",
         ),
@@ -140,7 +140,7 @@ const NAMESPACES: [(CloneFlags, &str, Missing); 6] = [
         CloneFlags::CLONE_NEWNS,
         "mnt",
         must(
-            "kernel.ns.mount",
+            "kernel.ns.mnt",
             "mount namespaces",
             "build with CONFIG_NAMESPACES",
         ),
@@ -244,7 +244,7 @@ const CONTROLLERS: [(&str, Missing); 9] = [
     (
         "io",
         should(
-            "kernel.cgroup.io",
+            "kernel.cgroup.blkio",
             "the block io controller",
             "build with CONFIG_BLK_CGROUP, and mount or delegate it",
         ),
@@ -261,7 +261,7 @@ const CONTROLLERS: [(&str, Missing); 9] = [
 
 /// A requirement for a controller that is not in the table above.
 const OTHER_CONTROLLER: Missing = should(
-    "kernel.cgroup.controllers",
+    "kernel.cgroup.hierarchy",
     "a controller that the limits need",
     "build the kernel with it, and mount or delegate it",
 );
