@@ -13,11 +13,13 @@ use certify::run::RunFacts;
 use matrix::event::Entry;
 use matrix::plan::Plan;
 use matrix::results::Results;
+use matrix::support::Support;
 use schemars::Schema;
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
-    let schemas: [(&str, Schema); 4] = [
+    let schemas: [(&str, Schema); 5] = [
+        ("seaworthy.check.1.json", schemars::schema_for!(Support)),
         ("seaworthy.plan.1.json", schemars::schema_for!(Plan)),
         ("seaworthy.results.1.json", schemars::schema_for!(Results)),
         ("seaworthy.run.1.json", schemars::schema_for!(RunFacts)),

@@ -102,7 +102,7 @@ impl Kconfig {
             return Err(KconfigError::TooLarge);
         }
         let control = |byte: &u8| byte.is_ascii_control() && !b"\t\n\r\x0c".contains(byte);
-        if let Some(offset) = bytes.iter().position(|byte| control(byte)) {
+        if let Some(offset) = bytes.iter().position(control) {
             let byte = bytes.get(offset).copied().unwrap_or_default();
             return Err(KconfigError::Binary { byte, offset });
         }

@@ -17,3 +17,6 @@ pub use judge::judge;
 pub use report::{
     CHECK_SCHEMA, Driver, Finding, KernelIdentity, Remedy, State, Support, SupportVerdict,
 };
+
+#[cfg(test)]
+mod tests;

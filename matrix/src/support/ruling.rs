@@ -45,7 +45,7 @@ pub(super) fn rule<'a>(
             let ruling = by_config(requirement, config, version);
             match modules {
                 Some(modules) if ruling.state == State::Module => {
-                    check_modules(requirement, ruling, config, modules, catalogue)
+                    check_modules(ruling, config, modules, catalogue)
                 }
                 _ => ruling,
             }
@@ -72,8 +72,8 @@ fn by_probe<'a>(probe: &Probe, read: Ruling<'a>) -> Ruling<'a> {
         }
         Probe::Fails { why } => Ruling::new(State::Absent, false, why).by(read.way),
         Probe::NotLoaded { why } => match read.state {
-            State::Module | State::Unknown => read,
-            State::Met | State::Absent | State::NotApplicable => {
+            State::Module | State::Unknown | State::Absent => read,
+            State::Met | State::NotApplicable => {
                 Ruling::new(State::Absent, false, why).by(read.way)
             }
         },
@@ -243,7 +243,7 @@ fn nearest_way<'a>(
 }
 
 /// Without a configuration and without probing, only the version speaks.
-fn by_version<'a>(requirement: &'a Requirement, version: Option<KernelVersion>) -> Ruling<'a> {
+fn by_version(requirement: &Requirement, version: Option<KernelVersion>) -> Ruling<'_> {
     if let Some(minimum) = requirement.minimum {
         return by_minimum(minimum, version);
     }
@@ -295,7 +295,6 @@ fn by_modules<'a>(
 /// A module of the configuration that isn't on the system's disk is not there: some
 /// distributions ship part of a kernel's modules in a package of its own.
 fn check_modules<'a>(
-    requirement: &'a Requirement,
     ruling: Ruling<'a>,
     config: &Kconfig,
     modules: &Modules,
@@ -312,17 +311,14 @@ fn check_modules<'a>(
     if absent.is_empty() {
         return ruling;
     }
-    let mut why = format!(
+    let why = format!(
         "the kernel was built with the module {}, which is not installed",
         absent.join(", ")
     );
-    if let Some(note) = requirement.packages.keys().next() {
-        why.push_str(&format!(" (on {note} a package of its own holds it)"));
-    }
     Ruling::new(State::Absent, false, why).by(ruling.way)
 }
 
-fn out_of_era<'a>(requirement: &'a Requirement, version: KernelVersion) -> Ruling<'a> {
+fn out_of_era(requirement: &Requirement, version: KernelVersion) -> Ruling<'_> {
     let since = requirement.since().filter(|since| *since > version);
     let why = match (since, requirement.until()) {
         (Some(since), _) => format!("{version} is too old for it: it came with {since}"),
