@@ -1,6 +1,6 @@
 //! An image's configuration: what it says about itself and how its containers start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -72,11 +72,8 @@ pub struct RunConfig {
     )]
     pub user: String,
     /// Ports such as `80/tcp` that a service listens on.
-    #[serde(
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub exposed_ports: BTreeMap<String, Empty>,
+    #[serde(with = "set", skip_serializing_if = "BTreeSet::is_empty")]
+    pub exposed_ports: BTreeSet<String>,
     /// `NAME=value` each.
     #[serde(
         deserialize_with = "null_is_default",
@@ -96,11 +93,8 @@ pub struct RunConfig {
     )]
     pub cmd: Vec<String>,
     /// Paths whose files outlive the container.
-    #[serde(
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub volumes: BTreeMap<String, Empty>,
+    #[serde(with = "set", skip_serializing_if = "BTreeSet::is_empty")]
+    pub volumes: BTreeSet<String>,
     /// The first folder; empty is `/`.
     #[serde(
         deserialize_with = "null_is_default",
@@ -120,10 +114,6 @@ pub struct RunConfig {
     )]
     pub stop_signal: String,
 }
-
-/// `{}`, the value of Docker's sets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Empty {}
 
 /// The layers, by the digests of their uncompressed tars, lowest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +142,33 @@ pub struct History {
     /// Whether it changed only the configuration, and has no layer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
+}
+
+/// Docker's sets are objects with `{}` for each member.
+mod set {
+    use std::collections::BTreeSet;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(
+        set: &BTreeSet<String>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let empty = serde_json::Map::new();
+        to.collect_map(set.iter().map(|member| (member, &empty)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeSet<String>, D::Error> {
+        let members = Option::<serde_json::Map<String, Value>>::deserialize(from)?;
+        Ok(members
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(member, _)| member)
+            .collect())
+    }
 }
 
 /// Docker writes `null` for what is empty.
@@ -199,7 +216,17 @@ mod tests {
         assert_eq!(config.config.cmd, ["sh", "-c"]);
         assert_eq!(config.config.user, "1000:100");
         assert!(config.config.entrypoint.is_empty());
-        assert!(config.config.exposed_ports.contains_key("80/tcp"));
+        assert!(config.config.exposed_ports.contains("80/tcp"));
+    }
+
+    #[test]
+    fn sets_are_written_as_docker_writes_them() {
+        let mut config = RunConfig::default();
+        config.volumes.insert("/data".to_owned());
+        assert_eq!(
+            serde_json::to_string(&config).unwrap(),
+            r#"{"Volumes":{"/data":{}}}"#
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Never by an external program: that was run as root on foreign bytes once (CVE-2014-9357).
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
@@ -48,10 +50,11 @@ fn unsupported(format: &str, command: &str) -> io::Error {
     )
 }
 
+/// A stream from its beginning, of which the first bytes have been looked at.
+pub(super) type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// Looks at the first bytes of `input` and gives them back with the rest.
-pub(super) fn recognise<R: Read>(
-    mut input: R,
-) -> io::Result<(Compression, Chain<Cursor<Vec<u8>>, R>)> {
+pub(super) fn recognise<R: Read>(mut input: R) -> io::Result<(Compression, Whole<R>)> {
     let mut magic = Vec::new();
     input.by_ref().take(MAGIC_BYTES).read_to_end(&mut magic)?;
     let compression = Compression::of(&magic)?;
@@ -68,7 +71,7 @@ pub(super) fn decompress<'a, R: Read + Send + 'a>(
         ratio: MAX_RATIO,
         free: RATIO_FREE_BYTES,
     };
-    decompress_with(compression, input, limits)
+    Ok(decompress_with(compression, input, limits))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +85,7 @@ fn decompress_with<'a, R: Read + Send + 'a>(
     compression: Compression,
     input: R,
     limits: Limits,
-) -> io::Result<Box<dyn Read + Send + 'a>> {
+) -> Box<dyn Read + Send + 'a> {
     let counted = Counted::new(input);
     let read = counted.count.clone();
     let buffered = BufReader::with_capacity(64 << 10, counted);
@@ -92,11 +95,11 @@ fn decompress_with<'a, R: Read + Send + 'a>(
         written: 0,
         limits,
     };
-    Ok(match compression {
+    match compression {
         Compression::None => Box::new(guard(Decoder::None(buffered))),
         Compression::Gzip => Box::new(guard(Decoder::Gzip(MultiGzDecoder::new(buffered)))),
         Compression::Zstd => Box::new(guard(Decoder::Zstd(Frames::Between(buffered)))),
-    })
+    }
 }
 
 enum Decoder<R: BufRead> {
@@ -175,25 +178,26 @@ fn skippable(input: &mut impl BufRead) -> io::Result<Option<u64>> {
 }
 
 fn zstd_error(error: FrameDecoderError) -> io::Error {
-    match error {
-        FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::MagicNumberReadError(
-            source,
-        )) => source,
-        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    if let FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::MagicNumberReadError(
+        source,
+    )) = error
+    {
+        return source;
     }
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// Counts what is read, where somebody else can see it.
 struct Counted<R> {
     inner: R,
-    count: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    count: Arc<AtomicU64>,
 }
 
 impl<R> Counted<R> {
     fn new(inner: R) -> Self {
         Self {
             inner,
-            count: std::sync::Arc::default(),
+            count: Arc::default(),
         }
     }
 }
@@ -201,8 +205,7 @@ impl<R> Counted<R> {
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
-        self.count
-            .fetch_add(length as u64, std::sync::atomic::Ordering::Relaxed);
+        self.count.fetch_add(length as u64, Ordering::Relaxed);
         Ok(length)
     }
 }
@@ -210,7 +213,7 @@ impl<R: Read> Read for Counted<R> {
 /// Ends a stream that grows beyond the limits.
 struct Guard<D> {
     inner: D,
-    read: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    read: Arc<AtomicU64>,
     written: u64,
     limits: Limits,
 }
@@ -226,7 +229,7 @@ impl<D: Read> Read for Guard<D> {
                 self.limits.bytes
             ));
         }
-        let read = self.read.load(std::sync::atomic::Ordering::Relaxed);
+        let read = self.read.load(Ordering::Relaxed);
         if self.written > self.limits.free && self.written / self.limits.ratio > read {
             return bomb(format!(
                 "it grows more than {} times when decompressed",
@@ -294,7 +297,7 @@ mod tests {
     fn a_bomb_ends_at_the_ratio_and_at_the_size() {
         let zeros = gzip(&vec![0; 1 << 20]);
         let read = |limits| {
-            let mut reader = decompress_with(Compression::Gzip, &zeros[..], limits).unwrap();
+            let mut reader = decompress_with(Compression::Gzip, &zeros[..], limits);
             io::copy(&mut reader, &mut io::sink()).map_err(|error| error.to_string())
         };
         let wide = Limits {

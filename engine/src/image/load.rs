@@ -199,15 +199,14 @@ fn layers(store: &Store, files: &Files, image: Planned) -> Result<Done, LoadErro
                     .map_err(|source| LoadError::Layer { at, of, source })?,
                 None => None,
             };
-        let layer = match there {
-            Some(layer) => layer,
-            None => {
-                let PlannedLayer { path, expected } = layer;
-                let (layer, applied) = commit(store, files.blob(path)?.reader, parent, *expected)
-                    .map_err(|source| LoadError::Layer { at, of, source })?;
-                devices += applied.devices;
-                layer
-            }
+        let layer = if let Some(layer) = there {
+            layer
+        } else {
+            let PlannedLayer { path, expected } = layer;
+            let (layer, applied) = commit(store, files.blob(path)?.reader, parent, *expected)
+                .map_err(|source| LoadError::Layer { at, of, source })?;
+            devices += applied.devices;
+            layer
         };
         stored.push(layer);
     }

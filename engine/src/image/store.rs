@@ -303,9 +303,12 @@ impl Store {
     /// The configuration's bytes, whose digest is the image's id.
     pub fn config_bytes(&self, id: &ImageId) -> Result<Vec<u8>, StoreError> {
         let path = self.path_of(id).join("config.json");
-        let bytes = fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::NotFound(id.to_string()),
-            _ => StoreError::io("read", &path)(error),
+        let bytes = fs::read(&path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                StoreError::NotFound(id.to_string())
+            } else {
+                StoreError::io("read", &path)(error)
+            }
         })?;
         if Digest::of(&bytes) != *id.digest() {
             return Err(StoreError::Damaged {

@@ -194,9 +194,12 @@ impl Copy<'_> {
         }
         let by_hand = || -> io::Result<()> {
             let (mut from, mut to) = (from, to);
-            from.seek(SeekFrom::Start(read_at.cast_unsigned()))?;
-            to.seek(SeekFrom::Start(read_at.cast_unsigned()))?;
-            let mut limited = io::Read::take(from, (end - read_at).cast_unsigned());
+            // No offset in a file is negative.
+            let at = u64::try_from(read_at).unwrap_or(0);
+            let length = u64::try_from(end - read_at).unwrap_or(0);
+            from.seek(SeekFrom::Start(at))?;
+            to.seek(SeekFrom::Start(at))?;
+            let mut limited = io::Read::take(from, length);
             io::copy(&mut limited, &mut to)?;
             to.flush()
         };

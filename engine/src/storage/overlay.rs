@@ -28,7 +28,7 @@ pub const MAX_LAYERS: usize = 200;
 const MAX_OPTIONS: usize = 4095;
 
 /// Features that would make an upper folder readable only in its own stack are turned off, where
-/// the kernel knows them (redirect_dir 4.10, index 4.13, metacopy 4.19).
+/// the kernel knows them (`redirect_dir` 4.10, `index` 4.13, `metacopy` 4.19).
 const PLAIN: &str = ",redirect_dir=off,index=off,metacopy=off";
 
 /// The driver. In addition to what all drivers keep, a layer has `lower`, the chain ids of itself

@@ -1,13 +1,10 @@
 //! Subvolumes of btrfs, by ioctl (linux/btrfs.h; since 2.6.29, snapshots with flags since 2.6.38).
 
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::statfs::fstatfs;
-
-/// `f_type` of btrfs, from linux/magic.h.
-pub const MAGIC: i64 = 0x9123_683E;
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
 
 /// Inode number of the root folder of each subvolume.
 pub const ROOT_INODE: u64 = 256;
@@ -18,7 +15,7 @@ const IOCTL: u8 = 0x94;
 #[repr(C)]
 struct VolArgs {
     fd: i64,
-    name: [c_char; 4088],
+    name: [u8; 4088],
 }
 
 /// `struct btrfs_ioctl_vol_args_v2`.
@@ -28,7 +25,7 @@ struct VolArgsV2 {
     transid: u64,
     flags: u64,
     unused: [u64; 4],
-    name: [c_char; 4040],
+    name: [u8; 4040],
 }
 
 mod request {
@@ -48,22 +45,21 @@ mod request {
 }
 
 /// `name` with zeros behind it, as the kernel's fixed arrays want it.
-fn padded<const N: usize>(name: &CStr) -> Result<[c_char; N], Errno> {
+fn padded<const N: usize>(name: &CStr) -> Result<[u8; N], Errno> {
     let mut array = [0; N];
     let bytes = name.to_bytes();
     if bytes.len() >= N {
         return Err(Errno::ENAMETOOLONG);
     }
     for (slot, byte) in array.iter_mut().zip(bytes) {
-        *slot = byte.cast_signed() as c_char;
+        *slot = *byte;
     }
     Ok(array)
 }
 
 /// Whether the descriptor's file lies on btrfs.
 pub fn is_btrfs(file: impl AsFd) -> Result<bool, Errno> {
-    // A signed word, of 32 bits on some machines.
-    Ok(i64::from(fstatfs(file)?.filesystem_type().0) & 0xffff_ffff == MAGIC)
+    Ok(fstatfs(file)?.filesystem_type() == BTRFS_SUPER_MAGIC)
 }
 
 /// Makes an empty subvolume `name` in `folder`.

@@ -107,3 +107,113 @@ fn components(path: &OsStr) -> Vec<OsString> {
         .rev()
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::Read as _;
+    use std::os::unix::fs::symlink;
+
+    /// Both ways of opening, which must see the same.
+    type Way = fn(BorrowedFd<'_>, &Path, OFlag, Mode) -> Result<OwnedFd, Errno>;
+    const WAYS: [Way; 2] = [open, |root, path, flags, mode| {
+        walk(root, path, flags | OFlag::O_CLOEXEC, mode)
+    }];
+
+    fn read(way: Way, root: &File, path: &str) -> Result<String, Errno> {
+        let file = way(
+            root.as_fd(),
+            Path::new(path),
+            OFlag::O_RDONLY,
+            Mode::empty(),
+        )?;
+        let mut text = String::new();
+        File::from(file).read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    fn scene() -> (tempfile::TempDir, File) {
+        let scene = tempfile::tempdir().unwrap();
+        let root = scene.path().join("root");
+        fs::create_dir_all(root.join("etc/deep")).unwrap();
+        fs::write(scene.path().join("secret"), "secret").unwrap();
+        fs::write(root.join("secret"), "inside").unwrap();
+        fs::write(root.join("etc/file"), "file").unwrap();
+        let open = File::open(&root).unwrap();
+        (scene, open)
+    }
+
+    #[test]
+    fn links_and_dot_dot_stay_inside() {
+        let (scene, root) = scene();
+        let path = scene.path().join("root");
+        symlink("/etc", path.join("absolute")).unwrap();
+        symlink("../../../../secret", path.join("etc/up")).unwrap();
+        symlink("deep/../file", path.join("etc/around")).unwrap();
+        symlink(scene.path().join("secret"), path.join("away")).unwrap();
+        for way in WAYS {
+            assert_eq!(read(way, &root, "absolute/file").unwrap(), "file");
+            assert_eq!(read(way, &root, "etc/up").unwrap(), "inside");
+            assert_eq!(read(way, &root, "/../../secret").unwrap(), "inside");
+            assert_eq!(read(way, &root, "etc/around").unwrap(), "file");
+            assert_eq!(read(way, &root, "away"), Err(Errno::ENOENT));
+            assert_eq!(read(way, &root, "etc/file/x"), Err(Errno::ENOTDIR));
+        }
+    }
+
+    #[test]
+    fn links_in_a_circle_end() {
+        let (scene, root) = scene();
+        symlink("b", scene.path().join("root/a")).unwrap();
+        symlink("a", scene.path().join("root/b")).unwrap();
+        for way in WAYS {
+            assert_eq!(read(way, &root, "a"), Err(Errno::ELOOP));
+        }
+    }
+
+    #[test]
+    fn a_last_link_is_opened_itself_when_asked_for() {
+        let (scene, root) = scene();
+        symlink("etc", scene.path().join("root/link")).unwrap();
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        for way in WAYS {
+            let link = way(root.as_fd(), Path::new("link"), flags, Mode::empty()).unwrap();
+            assert_eq!(readlinkat(&link, c"").unwrap(), "etc");
+        }
+    }
+
+    #[test]
+    fn a_file_is_made_inside_and_never_through_a_link() {
+        let (scene, root) = scene();
+        symlink(scene.path().join("new"), scene.path().join("root/link")).unwrap();
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+        for (number, way) in WAYS.into_iter().enumerate() {
+            let path = format!("/etc/new-{number}");
+            way(root.as_fd(), Path::new(&path), flags, Mode::S_IRUSR).unwrap();
+            assert!(scene.path().join("root").join(&path[1..]).exists());
+            let result = way(root.as_fd(), Path::new("link"), flags, Mode::S_IRUSR);
+            assert!(result.is_err());
+            assert!(!scene.path().join("new").exists());
+        }
+    }
+
+    #[test]
+    fn links_of_proc_that_lead_elsewhere_are_not_followed() {
+        let proc = File::open("/proc").unwrap();
+        for way in WAYS {
+            let result = way(
+                proc.as_fd(),
+                Path::new("self/root"),
+                OFlag::O_PATH,
+                Mode::empty(),
+            );
+            let outside = result.is_ok_and(|folder| {
+                let stat = nix::sys::stat::fstat(&folder).unwrap();
+                let root = nix::sys::stat::stat("/").unwrap();
+                (stat.st_dev, stat.st_ino) == (root.st_dev, root.st_ino)
+            });
+            assert!(!outside);
+        }
+    }
+}

@@ -128,7 +128,7 @@ impl Unpacking<'_> {
                 return Err(ApplyError::Root);
             }
             self.folders.insert(entry.path.clone(), entry.mtime);
-            return self.attributes(entry, self.root, OsStr::new("."));
+            return attributes(entry, self.root, OsStr::new("."));
         };
         // Names that only aufs uses, for itself (`.wh..wh.plnk` and others), but for the one
         // that means "opaque".
@@ -177,7 +177,7 @@ impl Unpacking<'_> {
                     Err(errno) => return Err(failed("create the folder", entry)(errno)),
                 }
                 self.folders.insert(entry.path.clone(), entry.mtime);
-                self.attributes(entry, parent, name)
+                attributes(entry, parent, name)
             }
             Kind::File => self.file(entry, parent, name, tar),
             Kind::Hard(target) => self.hard_link(entry, target, parent, name),
@@ -185,7 +185,7 @@ impl Unpacking<'_> {
                 let target = OsStr::from_bytes(target);
                 replacing(parent, name, || symlinkat(target, parent, name))
                     .map_err(failed("create the link", entry))?;
-                self.attributes(entry, parent, name)?;
+                attributes(entry, parent, name)?;
                 set_times(parent, name, entry.mtime).map_err(failed("set the times of", entry))
             }
             Kind::Fifo => {
@@ -194,7 +194,7 @@ impl Unpacking<'_> {
                     mknodat(parent, name, SFlag::S_IFIFO, mode, 0)
                 })
                 .map_err(failed("create the FIFO", entry))?;
-                self.attributes(entry, parent, name)?;
+                attributes(entry, parent, name)?;
                 set_times(parent, name, entry.mtime).map_err(failed("set the times of", entry))
             }
             Kind::Device => {
@@ -223,7 +223,7 @@ impl Unpacking<'_> {
             file.write_all(data).map_err(failed("write", entry))?;
             self.applied.bytes += length as u64;
         }
-        self.attributes(entry, parent, name)?;
+        attributes(entry, parent, name)?;
         nix::sys::stat::futimens(&file, &TimeSpec::UTIME_NOW, &spec(entry.mtime))
             .map_err(failed("set the times of", entry))
     }
@@ -265,54 +265,14 @@ impl Unpacking<'_> {
             }
             result => result,
         }
-        .map_err(|errno| match errno {
+        .map_err(|errno| {
             // EPERM: the target is a folder.
-            Errno::ENOENT | Errno::EPERM => missing(),
-            errno => failed("link", entry)(errno),
-        })
-    }
-
-    /// Owner, mode and extended attributes, in the order in which one does not undo the other.
-    fn attributes(
-        &self,
-        entry: &Entry,
-        parent: BorrowedFd<'_>,
-        name: &OsStr,
-    ) -> Result<(), ApplyError> {
-        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-        fchownat(
-            parent,
-            name,
-            Some(uid),
-            Some(gid),
-            AtFlags::AT_SYMLINK_NOFOLLOW,
-        )
-        .map_err(failed("set the owner of", entry))?;
-        if !matches!(entry.kind, Kind::Symbolic(_)) {
-            // What is named here was just made, and is no link.
-            let mode = Mode::from_bits_truncate(entry.mode);
-            fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)
-                .map_err(failed("set the mode of", entry))?;
-        }
-        for (attribute, value) in &entry.xattrs {
-            let result = match fate(attribute) {
-                Fate::Keep => xattr::set_at(parent, name, attribute, value),
-                Fate::LeaveOut => Ok(()),
-                Fate::Refuse => {
-                    return Err(ApplyError::Attribute {
-                        path: entry.shown(),
-                        name: shown(attribute.to_bytes()),
-                    });
-                }
-            };
-            match result {
-                // Many file systems have no user attributes, or not on links; none is needed to run.
-                Err(Errno::EOPNOTSUPP | Errno::EPERM)
-                    if attribute.to_bytes().starts_with(b"user.") => {}
-                result => result.map_err(failed("set an attribute of", entry))?,
+            if matches!(errno, Errno::ENOENT | Errno::EPERM) {
+                missing()
+            } else {
+                failed("link", entry)(errno)
             }
-        }
-        Ok(())
+        })
     }
 
     /// Opens `folder` as the parent of what comes next; what is missing on the way is made.
@@ -428,6 +388,44 @@ impl Unpacking<'_> {
         }
         Ok(self.applied)
     }
+}
+
+/// Owner, mode and extended attributes, in the order in which one does not undo the other.
+fn attributes(entry: &Entry, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), ApplyError> {
+    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+    fchownat(
+        parent,
+        name,
+        Some(uid),
+        Some(gid),
+        AtFlags::AT_SYMLINK_NOFOLLOW,
+    )
+    .map_err(failed("set the owner of", entry))?;
+    if !matches!(entry.kind, Kind::Symbolic(_)) {
+        // What is named here was just made, and is no link.
+        let mode = Mode::from_bits_truncate(entry.mode);
+        fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)
+            .map_err(failed("set the mode of", entry))?;
+    }
+    for (attribute, value) in &entry.xattrs {
+        let result = match fate(attribute) {
+            Fate::Keep => xattr::set_at(parent, name, attribute, value),
+            Fate::LeaveOut => Ok(()),
+            Fate::Refuse => {
+                return Err(ApplyError::Attribute {
+                    path: entry.shown(),
+                    name: shown(attribute.to_bytes()),
+                });
+            }
+        };
+        match result {
+            // Many file systems have no user attributes, or not on links; none is needed to run.
+            Err(Errno::EOPNOTSUPP | Errno::EPERM) if attribute.to_bytes().starts_with(b"user.") => {
+            }
+            result => result.map_err(failed("set an attribute of", entry))?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes something under a name, after removing what is there if need be: of several entries of

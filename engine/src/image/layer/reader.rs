@@ -254,16 +254,12 @@ impl<R: Read> TarReader<R> {
                 .filter(|id| *id != u32::MAX)
                 .ok_or_else(|| self.number(what))
         };
-        let mtime = match extended.mtime {
-            Some(mtime) => mtime,
+        let mtime = if let Some(mtime) = extended.mtime {
+            mtime
+        } else {
             // Before 1970 a base-256 number is negative.
-            None => (
-                header
-                    .mtime()
-                    .map_err(|_| self.number("mtime"))?
-                    .cast_signed(),
-                0,
-            ),
+            let mtime = header.mtime().map_err(|_| self.number("mtime"))?;
+            (i64::from_ne_bytes(mtime.to_ne_bytes()), 0)
         };
         Ok(Entry {
             mode: header.mode().map_err(|_| self.number("mode"))? & 0o7777,
