@@ -11,7 +11,7 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
@@ -374,7 +374,7 @@ async fn hold_a_machine() {
         machine.process_id().unwrap().to_string(),
     )
     .unwrap();
-    eprintln!("holding");
+    writeln!(std::io::stderr(), "holding").unwrap();
     std::future::pending::<()>().await;
 }
 
