@@ -6,7 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test: what fails here should end it"
+    clippy::print_stderr,
+    reason = "a test: what fails here should end it, and what was not run should be told"
 )]
 
 use std::collections::BTreeMap;

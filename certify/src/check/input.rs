@@ -17,6 +17,9 @@ use vm_images::package::{self, PackageError};
 /// Kernel images are no larger than this; the largest unpacked ones have about 100 MiB.
 const MAX_IMAGE: u64 = 256 << 20;
 
+/// How every RPM package begins.
+const RPM_MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
+
 /// Why an input can't be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
@@ -36,6 +39,24 @@ pub enum InputError {
         path: PathBuf,
         /// What it is.
         kind: &'static str,
+    },
+    /// What is packed does not unpack.
+    #[error("can't unpack {}: it is damaged or cut off; copy the whole file again", path.display())]
+    Damaged {
+        /// The input.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is an RPM package.
+    #[error(
+        "{} is an RPM package, which can't be read yet: unpack it (`rpm2cpio FILE | cpio -id`) and give its lib/modules/VERSION/config with `--config`",
+        path.display()
+    )]
+    Rpm {
+        /// The input.
+        path: PathBuf,
     },
     /// It is larger than any real one.
     #[error("{} is larger than {limit} MiB, as no {what} is: is it the right file?", path.display())]
@@ -118,17 +139,22 @@ pub fn config(path: &Path, version: Option<KernelVersion>) -> Result<Evidence, I
 /// # Errors
 /// It can't be read, is no kernel image, or holds no configuration.
 pub fn kernel(path: &Path) -> Result<Evidence, InputError> {
-    let image = read_bounded(open(path)?, path, MAX_IMAGE, "kernel image")?;
-    let image_error = |source| InputError::Image {
-        path: path.to_owned(),
-        source,
-    };
-    let release = kernel_image::release(&image).map_err(image_error)?;
-    let text = kernel_image::embedded_config(&image)
-        .map_err(image_error)?
-        .ok_or_else(|| InputError::NoEmbeddedConfig {
+    let image = unpack(open(path)?, path, MAX_IMAGE, "kernel image")?;
+    let (release, text) = if is_arm64_image(&image) {
+        (banner(&image), embedded(&image))
+    } else {
+        let image_error = |source| InputError::Image {
             path: path.to_owned(),
-        })?;
+            source,
+        };
+        (
+            kernel_image::release(&image).map_err(image_error)?,
+            kernel_image::embedded_config(&image).map_err(image_error)?,
+        )
+    };
+    let text = text.ok_or_else(|| InputError::NoEmbeddedConfig {
+        path: path.to_owned(),
+    })?;
     Ok(Evidence {
         kernel: KernelIdentity {
             version: release.as_deref().and_then(|release| release.parse().ok()),
@@ -146,8 +172,14 @@ pub fn kernel(path: &Path) -> Result<Evidence, InputError> {
 /// # Errors
 /// It can't be read, is no package, or holds no configuration.
 pub fn package(path: &Path) -> Result<Evidence, InputError> {
+    let (file, start) = peek(open(path)?, path)?;
+    if start.starts_with(&RPM_MAGIC) {
+        return Err(InputError::Rpm {
+            path: path.to_owned(),
+        });
+    }
     let mut found: Option<(String, Vec<u8>)> = None;
-    package::walk(open(path)?, &mut |file| {
+    package::walk(file, &mut |file| {
         let name = file.path.to_string_lossy();
         if !is_config(&name) {
             return Ok(ControlFlow::Continue(()));
@@ -221,24 +253,78 @@ fn open(path: &Path) -> Result<File, InputError> {
     }
 }
 
-pub(super) fn read_config(mut file: File, path: &Path) -> Result<Kconfig, InputError> {
-    let read = |source| InputError::Read {
+pub(super) fn read_config(file: File, path: &Path) -> Result<Kconfig, InputError> {
+    let text = unpack(file, path, MAX_BYTES as u64, "kernel configuration")?;
+    parse(&text, path)
+}
+
+/// What a file holds, after unpacking it where it is packed.
+fn unpack(file: File, path: &Path, limit: u64, what: &'static str) -> Result<Vec<u8>, InputError> {
+    let (whole, start) = peek(file, path)?;
+    let compression = Compression::of_magic(&start);
+    let damaged = |source| InputError::Damaged {
         path: path.to_owned(),
         source,
     };
-    let mut start = [0; 6];
-    let mut filled = 0;
-    while let Some(rest) = start.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest).map_err(read)? {
-            0 => break,
-            n => filled += n,
+    let plain = compression.reader(whole).map_err(damaged)?;
+    match read_bounded(plain, path, limit, what) {
+        Err(InputError::Read { source, .. }) if compression != Compression::None => {
+            Err(damaged(source))
         }
+        other => other,
     }
-    let start = start.get(..filled).unwrap_or_default();
-    let whole = io::Cursor::new(start.to_vec()).chain(file);
-    let plain = Compression::of_magic(start).reader(whole).map_err(read)?;
-    let text = read_bounded(plain, path, MAX_BYTES as u64, "kernel configuration")?;
-    parse(&text, path)
+}
+
+/// The first six bytes of a file, and a reader of all of it. Files in /proc can't be rewound.
+fn peek(mut file: File, path: &Path) -> Result<(impl Read, Vec<u8>), InputError> {
+    let mut start = Vec::new();
+    file.by_ref()
+        .take(6)
+        .read_to_end(&mut start)
+        .map_err(|source| InputError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok((io::Cursor::new(start.clone()).chain(file), start))
+}
+
+/// arm64's `Image`, which is neither ELF nor packed (`Documentation/arch/arm64/booting.rst`).
+fn is_arm64_image(image: &[u8]) -> bool {
+    image.get(56..60) == Some(b"ARM\x64")
+}
+
+/// The configuration between its two marks (`kernel/configs.c`), unpacked.
+fn embedded(image: &[u8]) -> Option<Vec<u8>> {
+    // The mark also stands in the code that looks for it; gzip's magic tells them apart.
+    let packed = after(image, b"IKCFG_ST\x1f\x8b\x08")?;
+    let start = image.len() - packed.len() - 3;
+    let mut text = Vec::new();
+    Compression::Gzip
+        .reader(image.get(start..)?)
+        .ok()?
+        .take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut text)
+        .ok();
+    (!text.is_empty()).then_some(text)
+}
+
+/// The release in the banner `Linux version …`.
+fn banner(image: &[u8]) -> Option<String> {
+    let mut rest = image;
+    while let Some(found) = after(rest, b"Linux version ") {
+        if found.first().is_some_and(u8::is_ascii_digit) {
+            let word = found.split(|byte| !byte.is_ascii_graphic()).next()?;
+            return Some(String::from_utf8_lossy(word.get(..word.len().min(128))?).into_owned());
+        }
+        rest = found;
+    }
+    None
+}
+
+/// What comes after the first `pattern` in `bytes`.
+fn after<'a>(bytes: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
+    let at = bytes.windows(pattern.len()).position(|w| w == pattern)?;
+    bytes.get(at + pattern.len()..)
 }
 
 fn read_bounded(
