@@ -207,6 +207,8 @@ impl<W: Write> Tar<W> {
         let mut header = Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(0);
         self.0.append_data(&mut header, path, bytes)
     }

@@ -258,13 +258,22 @@ impl<R: Read> TarReader<R> {
             mtime
         } else {
             // Before 1970 a base-256 number is negative.
-            let mtime = header.mtime().map_err(|_| self.number("mtime"))?;
+            let mtime = blank_is_zero(&header.as_old().mtime, header.mtime())
+                .map_err(|_| self.number("mtime"))?;
             (i64::from_ne_bytes(mtime.to_ne_bytes()), 0)
         };
         Ok(Entry {
             mode: header.mode().map_err(|_| self.number("mode"))? & 0o7777,
-            uid: id(extended.uid, header.uid(), "uid")?,
-            gid: id(extended.gid, header.gid(), "gid")?,
+            uid: id(
+                extended.uid,
+                blank_is_zero(&header.as_old().uid, header.uid()),
+                "uid",
+            )?,
+            gid: id(
+                extended.gid,
+                blank_is_zero(&header.as_old().gid, header.gid()),
+                "gid",
+            )?,
             path,
             kind,
             mtime,
@@ -435,4 +444,12 @@ pub(super) fn read_error(error: io::Error) -> TarError {
 
 fn before_nul(data: &[u8]) -> Vec<u8> {
     data.iter().copied().take_while(|byte| *byte != 0).collect()
+}
+
+/// A field of nothing but NULs and spaces is 0, as GNU tar and Go's archive/tar have it.
+fn blank_is_zero(field: &[u8], value: io::Result<u64>) -> io::Result<u64> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    value
 }
