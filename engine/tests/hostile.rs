@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use flate2::write::GzEncoder;
 use keel::image::load::{Input, LoadError, Loaded, import, load};
 use keel::image::store::Store;
-use keel::storage::{DriverName, TreeName};
+use keel::storage::{DriverName, Keep, TreeName};
 use scene::{Entry, Scene, entry, file, folder, hard_link, link, tar};
 
 const PRECIOUS: &str = "precious";
@@ -87,7 +87,7 @@ fn kept_inside(scene: &Scene, entries: &[Entry]) -> PathBuf {
     let name = TreeName::new("test").unwrap();
     let driver = store.storage().driver();
     driver.create(&name, image.top()).unwrap();
-    let rootfs = driver.mount(&name).unwrap();
+    let rootfs = driver.mount(&name, Keep::Yes).unwrap();
     assert_outside_is_untouched(scene);
     rootfs
 }
@@ -234,7 +234,7 @@ fn device_nodes_are_left_out_and_counted() {
         let name = TreeName::new("test").unwrap();
         let image = store.image(&loaded.id).unwrap();
         store.storage().driver().create(&name, image.top()).unwrap();
-        store.storage().driver().mount(&name).unwrap()
+        store.storage().driver().mount(&name, Keep::Yes).unwrap()
     };
     assert_eq!(fs::read_dir(rootfs.join("dev")).unwrap().count(), 0);
     assert!(!rootfs.join("etc/hidden").exists());

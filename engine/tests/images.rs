@@ -19,7 +19,7 @@ use flate2::write::GzEncoder;
 use keel::image::digest::{DiffId, Digest, ImageId};
 use keel::image::load::{Input, LoadError, Loaded, import, load};
 use keel::image::store::{Force, Removed, Store, StoreError};
-use keel::storage::{DriverName, TreeName};
+use keel::storage::{DriverName, Keep, TreeName};
 use scene::{Entry, Scene, entry, file, folder, hard_link, link, tar};
 use serde_json::{Value, json};
 
@@ -166,7 +166,7 @@ fn rootfs(store: &Store, id: &ImageId) -> PathBuf {
     let image = store.image(id).unwrap();
     let name = TreeName::new("test").unwrap();
     store.storage().driver().create(&name, image.top()).unwrap();
-    store.storage().driver().mount(&name).unwrap()
+    store.storage().driver().mount(&name, Keep::Yes).unwrap()
 }
 
 fn assert_usual(store: &Store) {

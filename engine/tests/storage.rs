@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use keel::image::digest::{ChainId, Digest};
-use keel::storage::{ChangeKind, DriverName, Filled, Storage, StorageError, Tree, TreeName};
+use keel::storage::{ChangeKind, DriverName, Filled, Keep, Storage, StorageError, Tree, TreeName};
 use scene::{Scene, picture};
 
 macro_rules! for_each_driver {
@@ -178,7 +178,7 @@ fn layers_show_as_if_made_in_one_folder(driver: DriverName) {
     let storage = scene.storage();
     let top = three_layers(&storage);
     storage.driver().create(&name("web"), Some(&top)).unwrap();
-    let rootfs = storage.driver().mount(&name("web")).unwrap();
+    let rootfs = storage.driver().mount(&name("web"), Keep::Yes).unwrap();
 
     let (shown, expected) = (picture(&rootfs, &[]), picture(&plain, &[]));
     for (shown, expected) in shown.0.iter().zip(&expected.0) {
@@ -267,7 +267,7 @@ fn containers_do_not_see_each_other_nor_change_layers(driver: DriverName) {
     let mut roots = Vec::new();
     for container in ["a", "b"] {
         driver.create(&name(container), Some(&top)).unwrap();
-        roots.push(driver.mount(&name(container)).unwrap());
+        roots.push(driver.mount(&name(container), Keep::Yes).unwrap());
     }
     let before = picture(&roots[1], &[]);
 
@@ -278,7 +278,7 @@ fn containers_do_not_see_each_other_nor_change_layers(driver: DriverName) {
 
     assert_eq!(picture(&roots[1], &[]), before);
     driver.create(&name("c"), Some(&top)).unwrap();
-    let later = driver.mount(&name("c")).unwrap();
+    let later = driver.mount(&name("c"), Keep::Yes).unwrap();
     assert_eq!(picture(&later, &[]), before);
 }
 
@@ -298,7 +298,7 @@ fn everything_can_be_done_twice(driver: DriverName) {
     driver.create(&name("web"), Some(&one)).unwrap();
     let exists = driver.create(&name("web"), Some(&one));
     assert!(matches!(exists, Err(StorageError::Exists(_))), "{exists:?}");
-    let rootfs = driver.mount(&name("web")).unwrap();
+    let rootfs = driver.mount(&name("web"), Keep::Yes).unwrap();
     assert!(rootfs.join("first").exists());
     for _ in 0..2 {
         driver.unmount(&name("web")).unwrap();
@@ -316,7 +316,7 @@ fn changes_are_all_that_differs_and_nothing_else(driver: DriverName) {
     let top = three_layers(&storage);
     let driver = storage.driver();
     driver.create(&name("web"), Some(&top)).unwrap();
-    let rootfs = driver.mount(&name("web")).unwrap();
+    let rootfs = driver.mount(&name("web"), Keep::Yes).unwrap();
     assert_eq!(driver.changes(&name("web")).unwrap(), []);
 
     fs::write(rootfs.join("etc/conf.d/added"), "x").unwrap();
@@ -366,7 +366,7 @@ fn a_container_without_layers_starts_empty(driver: DriverName) {
     let storage = scene.storage();
     let driver = storage.driver();
     driver.create(&name("empty"), None).unwrap();
-    let rootfs = driver.mount(&name("empty")).unwrap();
+    let rootfs = driver.mount(&name("empty"), Keep::Yes).unwrap();
     assert_eq!(count(&rootfs), 0);
     assert_eq!(fs::metadata(&rootfs).unwrap().mode() & 0o7777, 0o755);
 
@@ -393,7 +393,7 @@ fn a_hundred_and_twenty_eight_layers_can_be_mounted(driver: DriverName) {
         .driver()
         .create(&name("high"), top.as_ref())
         .unwrap();
-    let rootfs = storage.driver().mount(&name("high")).unwrap();
+    let rootfs = storage.driver().mount(&name("high"), Keep::Yes).unwrap();
     assert_eq!(count(&rootfs), 128);
     assert_eq!(storage.driver().changes(&name("high")).unwrap(), []);
 }
@@ -425,7 +425,7 @@ fn a_subvolume_that_a_container_made_goes_with_it() {
     let storage = scene.storage();
     let driver = storage.driver();
     driver.create(&name("web"), None).unwrap();
-    let rootfs = driver.mount(&name("web")).unwrap();
+    let rootfs = driver.mount(&name("web"), Keep::Yes).unwrap();
     fs::create_dir(rootfs.join("inner")).unwrap();
     let inner = File::open(rootfs.join("inner")).unwrap();
     keel::sys::btrfs::create(inner.as_fd(), c"one").unwrap();
@@ -476,7 +476,7 @@ fn an_overlay_on_an_overlay_is_refused_and_another_driver_chosen() {
     let scene = Scene::new(DriverName::Overlay);
     let storage = scene.storage();
     storage.driver().create(&name("outer"), None).unwrap();
-    let inside = storage.driver().mount(&name("outer")).unwrap();
+    let inside = storage.driver().mount(&name("outer"), Keep::Yes).unwrap();
 
     let error = Storage::open(&inside, Some(DriverName::Overlay)).unwrap_err();
     assert!(
@@ -496,7 +496,7 @@ fn odd_characters_in_the_root_folder_do_not_matter() {
     let storage = Storage::open(&root, Some(DriverName::Overlay)).unwrap();
     let top = three_layers(&storage);
     storage.driver().create(&name("web"), Some(&top)).unwrap();
-    let rootfs = storage.driver().mount(&name("web")).unwrap();
+    let rootfs = storage.driver().mount(&name("web"), Keep::Yes).unwrap();
     assert!(rootfs.join("bin/tool").exists());
     assert_eq!(rootfs.file_name(), Some(OsStr::new("rootfs")));
     storage.driver().unmount(&name("web")).unwrap();

@@ -20,7 +20,10 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let container = Containers::new(&globals.root).find(&args.container)?;
     let mut text = String::new();
     for change in container.changes()? {
-        text += &format!("{} {}\n", change.kind.letter(), change.path.display());
+        text.push(change.kind.letter());
+        text.push(' ');
+        text += &change.path.to_string_lossy();
+        text.push('\n');
     }
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)

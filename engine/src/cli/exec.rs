@@ -71,8 +71,9 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
 /// A container that does not run is an ordinary failure, as Docker has it; what goes wrong behind
 /// that has the exit codes of `run`.
 fn failure(error: crate::container::Error) -> super::Failure {
-    match error {
-        error @ crate::container::Error::NotRunning(_) => error.into(),
-        error => super::run::failure(error),
+    if matches!(error, crate::container::Error::NotRunning(_)) {
+        error.into()
+    } else {
+        super::run::failure(error)
     }
 }

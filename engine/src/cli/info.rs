@@ -110,20 +110,20 @@ fn for_people(info: &Value) -> String {
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned)
     };
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (title, field) in LINES {
         let value = info.get(field).map(shown).unwrap_or_default();
-        text += &format!("{title}: {value}\n");
+        lines.push(format!("{title}: {value}\n"));
     }
     let missing = info.get("Missing").and_then(Value::as_array);
     for lack in missing.into_iter().flatten() {
         let part = |name: &str| lack.get(name).map(shown).unwrap_or_default();
-        text += &format!(
+        lines.push(format!(
             "Missing: {} ({}): {}\n",
             part("What"),
             part("ID"),
             part("Remedy")
-        );
+        ));
     }
-    text
+    lines.concat()
 }

@@ -18,10 +18,6 @@ Examples:
   keel ps -aq --no-trunc
   keel ps -a --format '{{.Names}}: {{.Status}}'
   keel ps -a --format json")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub(super) struct Args {
     /// Also those that do not run
     #[arg(short, long)]
@@ -105,10 +101,10 @@ fn row(container: &Container, args: &Args, now: Timestamp) -> Value {
 fn command(whole: &str, args: &Args) -> String {
     let length = whole.chars().count();
     if args.no_trunc || length <= COMMAND_WIDTH {
-        return format!("\"{}\"", whole.escape_debug());
+        return format!("{whole:?}");
     }
     let beginning: String = whole.chars().take(COMMAND_WIDTH - 1).collect();
-    format!("\"{}…\"", beginning.escape_debug())
+    format!("{:?}", beginning + "…")
 }
 
 fn status(container: &Container, now: Timestamp) -> String {

@@ -24,7 +24,9 @@ pub(super) fn render(columns: &[(&str, &str)], rows: &[Value]) -> String {
     for line in &lines {
         let mut padded = String::new();
         for (cell, &width) in line.iter().zip(&widths) {
-            padded += &format!("{cell:width$}   ");
+            let gap = width.saturating_sub(cell.chars().count()) + 3;
+            padded += cell;
+            padded.extend(std::iter::repeat_n(' ', gap));
         }
         text += padded.trim_end();
         text.push('\n');

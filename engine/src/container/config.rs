@@ -72,6 +72,10 @@ pub struct ProcessConfig {
 
 /// What surrounds the command, and its limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct HostConfig {
     /// Removed when it ends.
     pub auto_remove: bool,

@@ -142,14 +142,14 @@ impl Error {
     }
 
     /// The exit code of `keel run` and `keel exec` that says so.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all others, also later ones, are the engine's own failures"
+    )]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Runtime(error) => error.exit_code(),
             Self::NotStarted(refusal) => refusal.code,
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "all others are the engine's"
-            )]
             _ => 125,
         }
     }

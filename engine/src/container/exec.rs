@@ -42,7 +42,7 @@ impl Container {
             attach: Attach::Foreground,
             logging: Logging::Off,
         };
-        let (process, mut ends) = self.start_exec(request, &wishes)?;
+        let (process, mut ends) = self.start_exec(request, wishes)?;
         let pid = process.pid();
         let lost = |source| Error::Process {
             action: "wait for",
@@ -53,9 +53,9 @@ impl Container {
             (true, true) => RawTerminal::enter().map_err(lost)?,
             _ => None,
         };
-        let input = ends.input(wishes.open_stdin).map_err(lost)?;
+        let input = ends.input(wishes).map_err(lost)?;
         let supervision = Supervision {
-            pid: pid.cast_signed(),
+            pid,
             outputs: ends.outputs(),
             input,
             log: None,
@@ -78,13 +78,13 @@ impl Container {
             attach: Attach::Detached,
             logging: Logging::Off,
         };
-        self.start_exec(request, &wishes).map(drop)
+        self.start_exec(request, wishes).map(drop)
     }
 
     fn start_exec(
         &self,
         request: ExecRequest,
-        wishes: &Wishes,
+        wishes: Wishes,
     ) -> Result<(runtime::Process, stdio::Ends), Error> {
         let target = self.process()?;
         let root = format!("/proc/{}/root", target.pid);
@@ -105,13 +105,15 @@ impl Container {
             privileged: config.host.privileged || request.privileged,
             ..config.host.clone()
         };
+        let capabilities = facts::capabilities(&host)?;
         let seccomp = if host.privileged {
             None
         } else {
-            facts::seccomp(config)?
+            facts::seccomp(config, &capabilities)?
         };
         let identity = Identity::look_up(root.as_fd(), &process.user)?;
-        let process = spec::process(&process, &host, &identity).map_err(Error::Spec)?;
+        let process =
+            spec::process(&process, &host, &identity, &capabilities).map_err(Error::Spec)?;
         let (stdio, console, mut ends) =
             stdio::plan(wishes, &identity).map_err(Error::io("open", "the standard streams"))?;
         let cgroup = self.cgroup()?;

@@ -4,11 +4,13 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use nix::sys::stat::{self, SFlag};
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxSeccomp};
+use oci_spec::runtime::{
+    Capabilities, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxSeccomp,
+};
 
-use super::config::Config;
-use super::options::{Device, Seccomp};
-use super::spec::{self, Facts, Presence};
+use super::config::{Config, HostConfig};
+use super::options::{CapabilityChange, Device, Seccomp, capabilities_in, effective_capabilities};
+use super::spec::{Facts, Presence};
 use super::user::Identity;
 use super::{Container, Error, profile};
 use crate::runtime::cgroup::{self, Mode};
@@ -18,12 +20,14 @@ use crate::runtime::seccomp;
 pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Facts, Error> {
     let config = container.config();
     let mode = cgroup::detect();
+    let capabilities = capabilities(&config.host)?;
     Ok(Facts {
         identity: Identity::look_up(root, &config.process.user)?,
-        seccomp: seccomp(config)?,
+        seccomp: seccomp(config, &capabilities)?,
+        capabilities,
         devices: devices(config)?,
-        cgroups: presence(mode != Mode::Absent),
-        cgroup_namespaces: presence(Path::new("/proc/self/ns/cgroup").exists()),
+        cgroups: Presence::from(mode != Mode::Absent),
+        cgroup_namespaces: Presence::from(Path::new("/proc/self/ns/cgroup").exists()),
         swap_limit: swap_limit(config, mode),
         files: container.folder().to_owned(),
     })
@@ -34,22 +38,49 @@ pub(super) fn has_cgroups() -> bool {
     cgroup::detect() != Mode::Absent
 }
 
-fn presence(present: bool) -> Presence {
-    if present {
-        Presence::Present
+/// The capabilities that processes of the container may have. All means all that this process can
+/// give: the kernel may not know the newest, and whoever started us may have kept some.
+pub(super) fn capabilities(host: &HostConfig) -> Result<Capabilities, Error> {
+    let wants_all = host.privileged || host.cap_add.contains(&CapabilityChange::All);
+    let all = if wants_all {
+        own_capabilities()?
     } else {
-        Presence::Absent
-    }
+        Capabilities::new()
+    };
+    Ok(if host.privileged {
+        all
+    } else {
+        effective_capabilities(&host.cap_add, &host.cap_drop, &all)
+    })
+}
+
+fn own_capabilities() -> Result<Capabilities, Error> {
+    const STATUS: &str = "/proc/self/status";
+    let status = std::fs::read_to_string(STATUS).map_err(Error::io("read", STATUS))?;
+    let mask = |field: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(field))?;
+        u64::from_str_radix(value.trim(), 16).ok()
+    };
+    let masks = [mask("CapBnd:"), mask("CapPrm:")];
+    Ok(capabilities_in(
+        masks
+            .into_iter()
+            .flatten()
+            .fold(u64::MAX, |all, mask| all & mask),
+    ))
 }
 
 /// The filter of a container; a privileged one has none unless it was asked for.
-pub(super) fn seccomp(config: &Config) -> Result<Option<LinuxSeccomp>, Error> {
+pub(super) fn seccomp(
+    config: &Config,
+    capabilities: &Capabilities,
+) -> Result<Option<LinuxSeccomp>, Error> {
     let host = &config.host;
     match &host.seccomp {
         Seccomp::Default if host.privileged => Ok(None),
-        Seccomp::Default => Ok(Some(seccomp::default_profile(&spec::capabilities(host)))),
+        Seccomp::Default => Ok(Some(seccomp::default_profile(capabilities))),
         Seccomp::Unconfined => Ok(None),
-        Seccomp::Profile(path) => profile::read(path, &spec::capabilities(host)).map(Some),
+        Seccomp::Profile(path) => profile::read(path, capabilities).map(Some),
     }
 }
 
@@ -59,7 +90,7 @@ fn swap_limit(config: &Config, mode: Mode) -> Presence {
     if config.host.memory.is_none() {
         return Presence::Absent;
     }
-    presence(match mode {
+    Presence::from(match mode {
         Mode::Absent => false,
         Mode::V1 | Mode::Hybrid => {
             Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()

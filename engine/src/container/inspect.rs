@@ -116,7 +116,7 @@ fn inspect_host(host: &HostConfig) -> Value {
         "ShmSize": host.shm_size.map_or(64 << 20, |size| size.0),
         "Memory": memory,
         "MemorySwap": memory * 2,
-        "NanoCpus": host.cpus.map_or(0, |cpus| cpus.nano()),
+        "NanoCpus": host.cpus.map_or(0, super::options::Cpus::nano),
         "CpuShares": host.cpu_shares.unwrap_or(0),
         "PidsLimit": host.pids_limit,
         "Devices": host.devices.iter().map(|device| json!({

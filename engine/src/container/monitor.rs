@@ -22,6 +22,7 @@ use super::stdio::{Attach, Logging, Wishes};
 use super::store::Hold;
 use super::supervise::{Output, PassOn, Supervision, hold_signals};
 use super::{Container, Error};
+use crate::sys::fds;
 
 /// The verb of the first form: `keel monitor-start ROOT FOLDER`. Not for users.
 pub const START: &str = "monitor-start";
@@ -34,7 +35,7 @@ pub const WAIT: &str = "monitor-wait";
 pub struct Refusal {
     /// The exit code that says so.
     pub code: u8,
-    /// What went wrong, all causes in one line.
+    /// What went wrong, with all causes, a line each.
     pub message: String,
 }
 
@@ -57,9 +58,10 @@ fn myself(verb: &str, container: &Container) -> Command {
 /// container's folder goes over to the monitor.
 pub(super) fn spawn(container: &Container, hold: &Hold) -> Result<(), Error> {
     let failed = |error: &io::Error| Error::Monitor(error.to_string());
-    pass_on(hold.file()).map_err(|error| failed(&error))?;
+    let lock = hold.file().try_clone().map_err(|error| failed(&error))?;
     let mut monitor = myself(START, container)
-        .stdin(Stdio::null())
+        // As its standard input it finds the lock without being told.
+        .stdin(Stdio::from(lock))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         // A folder or mount of the caller's must not be kept busy for as long as this runs.
@@ -83,11 +85,19 @@ fn pass_on(fd: impl std::os::fd::AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps what the caller left open from staying open for as long as the container runs: whoever
+/// reads the other end of such a pipe would wait for its end.
+fn seal() -> io::Result<()> {
+    let descriptors = File::open("/proc/self/fd")?;
+    Ok(fds::seal_from(3, Some(descriptors.as_fd()))?)
+}
+
 /// The first form. Returns only if the container did not start, or its monitor could not go on.
 ///
 /// # Errors
 /// [`Error::Io`] when the container's files cannot be read.
 pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
+    seal().map_err(Error::io("close the descriptors in", "/proc/self/fd"))?;
     // Away from the terminal and its signals.
     let _ = nix::unistd::setsid();
     let Some(mut container) = Container::read(root, folder)? else {
@@ -101,10 +111,10 @@ pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
         logging: Logging::On,
     };
     let storage = container.storage()?;
-    let result = start(&mut container, &storage, &wishes);
+    let result = start(&mut container, &storage, wishes);
     let report = result.as_ref().map(drop).map_err(|error| Refusal {
         code: error.exit_code(),
-        message: chain(error),
+        message: chain(error, "\n  because: "),
     });
     if report.is_err() && container.config().host.auto_remove {
         container.remove_from(&storage)?;
@@ -121,6 +131,9 @@ pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
     };
     let mut next = myself(WAIT, &container);
     next.arg(started.process.pid().to_string());
+    let keep = |error: io::Error| Error::io("keep open", "/proc/self/fd/0")(error);
+    let lock = io::stdin().as_fd().try_clone_to_owned().map_err(keep)?;
+    pass_on(&lock).map_err(keep)?;
     let ends = started.ends;
     if let Some(stdin) = &ends.idle_stdin {
         pass_on(stdin).map_err(Error::io("keep open", "/dev/stdin"))?;
@@ -146,7 +159,7 @@ pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
 /// When the end could not be recorded.
 pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Result<(), Error> {
     hold_signals();
-    let pid: i32 = pid
+    let pid: u32 = pid
         .to_str()
         .and_then(|pid| pid.parse().ok())
         .unwrap_or_default();
@@ -166,7 +179,7 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Resul
     };
     let status = supervision.wait().map_err(|source| Error::Process {
         action: "wait for",
-        pid: pid.cast_unsigned(),
+        pid,
         source,
     })?;
     let Some(mut container) = Container::read(root, folder)? else {

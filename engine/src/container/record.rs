@@ -9,7 +9,7 @@ use nix::fcntl::FlockArg;
 use super::config::Config;
 use super::id::ContainerId;
 use super::name::Name;
-use super::state::{LOST, State, Status};
+use super::state::{Incarnation, LOST, State, Status};
 use super::store::{Durability, Hold, replace_json};
 use super::{Error, clock};
 use crate::runtime::ExitStatus;
@@ -144,7 +144,7 @@ impl Container {
     /// Whether it is said to run and does not.
     fn is_lost(&self) -> bool {
         let process = self.state.process.as_ref();
-        self.state.status == Status::Running && !process.is_some_and(|process| process.lives())
+        self.state.status == Status::Running && !process.is_some_and(Incarnation::lives)
     }
 
     /// Records the end of a container whose monitor was killed. `None` when that removed it.
@@ -188,6 +188,9 @@ impl Container {
             cgroup
                 .remove()
                 .map_err(|error| Error::Runtime(error.into()))?;
+        }
+        if self.config.host.auto_remove {
+            return Ok(()); // Removing the tree unmounts it.
         }
         Ok(storage.driver().unmount(&self.tree()?)?)
     }

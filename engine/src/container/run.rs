@@ -104,8 +104,8 @@ pub fn run(
             Logging::On
         },
     };
-    let result = start(&mut container, storage, &wishes)
-        .and_then(|started| attend(&container, started, &wishes));
+    let result = start(&mut container, storage, wishes)
+        .and_then(|started| attend(&container, started, wishes));
     let result = finish(&mut container, storage, result);
     drop(hold);
     result
@@ -115,7 +115,7 @@ pub fn run(
 fn attend(
     container: &Container,
     mut started: Started,
-    wishes: &Wishes,
+    wishes: Wishes,
 ) -> Result<ExitStatus, Error> {
     let log = match wishes.logging {
         Logging::Off => None,
@@ -134,9 +134,9 @@ fn attend(
         (true, true) => RawTerminal::enter().map_err(lost)?,
         _ => None,
     };
-    let input = started.ends.input(wishes.open_stdin).map_err(lost)?;
+    let input = started.ends.input(wishes).map_err(lost)?;
     let supervision = Supervision {
-        pid: pid.cast_signed(),
+        pid,
         outputs: started.ends.outputs(),
         input,
         log,

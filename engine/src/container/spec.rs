@@ -12,7 +12,7 @@ use oci_spec::runtime::{
 };
 
 use super::config::{Config, HostConfig, ProcessConfig, variable};
-use super::options::{CapabilityChange, Cpus, Ulimit, effective_capabilities};
+use super::options::{Cpus, Ulimit};
 use super::spec_mounts::mounts;
 use super::user::Identity;
 
@@ -21,6 +21,8 @@ use super::user::Identity;
 pub struct Facts {
     /// Who the process is.
     pub identity: Identity,
+    /// The capabilities that a container of this configuration may have at most.
+    pub capabilities: Capabilities,
     /// The system call filter.
     pub seccomp: Option<LinuxSeccomp>,
     /// The devices that were asked for, as they are on this host.
@@ -42,6 +44,12 @@ pub enum Presence {
     Present,
     /// It is not.
     Absent,
+}
+
+impl From<bool> for Presence {
+    fn from(present: bool) -> Self {
+        if present { Self::Present } else { Self::Absent }
+    }
 }
 
 /// Hidden from all but privileged containers: they tell of the host, or let it be harmed.
@@ -111,7 +119,12 @@ pub fn spec(config: &Config, facts: &Facts) -> Result<Spec, OciSpecError> {
         )
         .hostname(config.process.hostname.clone())
         .mounts(mounts(host, facts)?)
-        .process(process(&config.process, host, &facts.identity)?)
+        .process(process(
+            &config.process,
+            host,
+            &facts.identity,
+            &facts.capabilities,
+        )?)
         .linux(linux.build()?)
         .build()
 }
@@ -121,6 +134,7 @@ pub(super) fn process(
     process: &ProcessConfig,
     host: &HostConfig,
     identity: &Identity,
+    capabilities: &Capabilities,
 ) -> Result<Process, OciSpecError> {
     let mut env = process.env.clone();
     if !env.iter().any(|known| variable(known) == "HOME") {
@@ -134,11 +148,10 @@ pub(super) fn process(
     if !identity.groups.is_empty() {
         user = user.additional_gids(identity.groups.clone());
     }
-    let all = capabilities(host);
     // Docker gives a process that is not root no capabilities but those in the bounding set,
     // which a set-user-id program can use. Inheritable stays empty: CVE-2022-24769.
     let effective = if identity.uid == 0 {
-        all.clone()
+        capabilities.clone()
     } else {
         Capabilities::new()
     };
@@ -151,7 +164,7 @@ pub(super) fn process(
         .no_new_privileges(host.no_new_privileges.unwrap_or(!host.privileged))
         .capabilities(
             LinuxCapabilitiesBuilder::default()
-                .bounding(all)
+                .bounding(capabilities.clone())
                 .effective(effective.clone())
                 .permitted(effective)
                 .inheritable(Capabilities::new())
@@ -163,15 +176,6 @@ pub(super) fn process(
         builder = builder.rlimits(limits);
     }
     builder.build()
-}
-
-/// The capabilities that processes of the container may have.
-pub(super) fn capabilities(host: &HostConfig) -> Capabilities {
-    if host.privileged {
-        effective_capabilities(&[CapabilityChange::All], &[])
-    } else {
-        effective_capabilities(&host.cap_add, &host.cap_drop)
-    }
 }
 
 fn namespaces(facts: &Facts) -> Result<Vec<LinuxNamespace>, OciSpecError> {

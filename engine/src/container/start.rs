@@ -10,7 +10,7 @@ use super::state::{Incarnation, State, Status, boot_id};
 use super::stdio::{self, Ends, Wishes};
 use super::{Container, Error, clock, facts, files, spec, supervise};
 use crate::runtime::{self, Init, Launch, Process, requirement};
-use crate::storage::Storage;
+use crate::storage::{Keep, Storage};
 
 /// A process that was started, and our ends of its streams.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Started {
 pub(super) fn start(
     container: &mut Container,
     storage: &Storage,
-    wishes: &Wishes,
+    wishes: Wishes,
 ) -> Result<Started, Error> {
     match try_start(container, storage, wishes) {
         Ok(started) => {
@@ -44,7 +44,7 @@ pub(super) fn start(
             let failed = State {
                 status: Status::Created,
                 exit_code: error.exit_code(),
-                error: chain(&error),
+                error: chain(&error, ": "),
                 ..State::created()
             };
             container.record(failed)?;
@@ -53,10 +53,15 @@ pub(super) fn start(
     }
 }
 
-fn try_start(container: &Container, storage: &Storage, wishes: &Wishes) -> Result<Started, Error> {
+fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result<Started, Error> {
     let config = container.config();
     own_mounts()?;
-    let rootfs = storage.driver().mount(&container.tree()?)?;
+    let keep = if config.host.auto_remove {
+        Keep::No
+    } else {
+        Keep::Yes
+    };
+    let rootfs = storage.driver().mount(&container.tree()?, keep)?;
     let root = File::open(&rootfs).map_err(Error::io("open", &rootfs))?;
     let facts = facts::gather(container, root.as_fd())?;
     files::write(
@@ -97,11 +102,13 @@ fn unfit(error: runtime::Error) -> Error {
         let mut missing = requirement::missing().into_iter();
         missing.find(|missing| missing.level == requirement::Level::Must)
     };
-    match error {
-        runtime::Error::Setup { .. } | runtime::Error::Cgroup(_) => {
-            Error::Runtime(missing().map_or(error, runtime::Error::Requirement))
-        }
-        error => Error::Runtime(error),
+    let may_be_unfit = matches!(
+        error,
+        runtime::Error::Setup { .. } | runtime::Error::Cgroup(_)
+    );
+    match may_be_unfit.then(missing).flatten() {
+        Some(missing) => Error::Runtime(runtime::Error::Requirement(missing)),
+        None => Error::Runtime(error),
     }
 }
 
@@ -131,12 +138,12 @@ fn make_volume_sources(container: &Container) -> Result<(), Error> {
     Ok(())
 }
 
-/// The whole chain of causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+/// The whole chain of causes.
+pub(super) fn chain(error: &dyn std::error::Error, between: &str) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        text = format!("{text}{between}{error}");
         cause = error.source();
     }
     text

@@ -94,15 +94,15 @@ impl Incarnation {
     }
 
     /// Judges a line of `/proc/PID/stat`. The name in it may hold brackets and spaces.
-    fn is_alive_and_started_at(stat: &str, start: StartTime) -> bool {
-        let Some((_, fields)) = stat.rsplit_once(')') else {
+    fn is_alive_and_started_at(line: &str, start: StartTime) -> bool {
+        let Some((_, behind_name)) = line.rsplit_once(')') else {
             return false;
         };
-        let mut fields = fields.split_ascii_whitespace();
+        let mut fields = behind_name.split_ascii_whitespace();
         let state = fields.next().unwrap_or("X");
         // Field 22 of the line is the 19th after the state, which is field 3.
-        let started = fields.nth(18).and_then(|ticks| ticks.parse().ok());
-        !matches!(state, "Z" | "X" | "x") && started == Some(start.0)
+        let ticks = fields.nth(18).and_then(|ticks| ticks.parse().ok());
+        !matches!(state, "Z" | "X" | "x") && ticks == Some(start.0)
     }
 }
 

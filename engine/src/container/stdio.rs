@@ -65,7 +65,7 @@ pub(super) struct Ends {
 }
 
 /// The process's ends and ours.
-pub(super) fn plan(wishes: &Wishes, identity: &Identity) -> io::Result<(Stdio, Console, Ends)> {
+pub(super) fn plan(wishes: Wishes, identity: &Identity) -> io::Result<(Stdio, Console, Ends)> {
     let mut ends = Ends::default();
     if wishes.tty {
         let size = terminal::size(io::stdin().as_fd()).ok();
@@ -138,7 +138,7 @@ impl Ends {
 
     /// The terminal.
     pub(super) fn console(&self) -> Option<BorrowedFd<'_>> {
-        self.console.as_ref().map(|fd| fd.as_fd())
+        self.console.as_ref().map(OwnedFd::as_fd)
     }
 
     /// What is to be read.
@@ -152,9 +152,9 @@ impl Ends {
     }
 
     /// What is to be fed from our own standard input.
-    pub(super) fn input(&mut self, open_stdin: bool) -> io::Result<Option<Input>> {
+    pub(super) fn input(&mut self, wishes: Wishes) -> io::Result<Option<Input>> {
         let to = match (&self.console, self.stdin.take()) {
-            (Some(console), _) if open_stdin => Some(console.try_clone()?),
+            (Some(console), _) if wishes.open_stdin => Some(console.try_clone()?),
             (_, pipe) => pipe,
         };
         Ok(to.map(Input::new))
@@ -187,7 +187,7 @@ impl Drop for RawTerminal {
     fn drop(&mut self) {
         use nix::sys::termios::{SetArg, tcsetattr};
         // A terminal that has gone away needs no restoring.
-        drop(tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.before));
+        let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.before);
     }
 }
 

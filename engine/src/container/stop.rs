@@ -9,8 +9,8 @@ use std::os::fd::AsFd as _;
 use super::options::Signal;
 use super::record::LastWord;
 use super::state::{Incarnation, LOST, Status};
-use super::{Container, Error};
-use crate::sys::{clone, signals};
+use super::{Container, Error, supervise};
+use crate::sys::clone;
 
 /// How long a container may take to end after `SIGKILL`: as long as the kernel needs to tear down
 /// its processes. One that hangs in the kernel never ends.
@@ -42,7 +42,7 @@ impl Container {
     /// [`Error::NotRunning`].
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         let pid = self.process()?.pid;
-        signals::send(pid.cast_signed(), signal.number()).map_err(|errno| Error::Process {
+        supervise::send(pid, signal.number()).map_err(|errno| Error::Process {
             action: "signal",
             pid,
             source: errno.into(),
@@ -159,7 +159,7 @@ impl Incarnation {
             };
             // Rounded up, so that the last step is not a busy loop.
             let step = PollTimeout::try_from(step + Duration::from_millis(1));
-            drop(poll(&mut ended, step.unwrap_or(PollTimeout::MAX)));
+            let _ = poll(&mut ended, step.unwrap_or(PollTimeout::MAX));
         }
         true
     }

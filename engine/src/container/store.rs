@@ -169,7 +169,7 @@ impl Containers {
                 }
                 name
             }
-            None => (0..)
+            None => (0..=u32::MAX)
                 .map(|attempt| Name::for_container(id, attempt))
                 .find(|name| holder(name).is_none())
                 .ok_or_else(|| Error::NotFound(String::new()))?,

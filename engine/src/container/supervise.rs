@@ -66,7 +66,7 @@ pub(super) enum PassOn {
 /// What is done while waiting.
 #[derive(Debug)]
 pub(super) struct Supervision<'a> {
-    pub(super) pid: i32,
+    pub(super) pid: u32,
     pub(super) outputs: Vec<Output<'a>>,
     pub(super) input: Option<Input>,
     pub(super) log: Option<LogWriter>,
@@ -82,7 +82,7 @@ pub(super) fn hold_signals() {
 
 /// Waits for a child, passing on to it whatever signal comes. For when there is nothing to copy.
 /// Signals are held back ([`hold_signals`]).
-pub(super) fn wait(pid: i32) -> io::Result<ExitStatus> {
+pub(super) fn wait(pid: u32) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = reap(pid)? {
             return Ok(status);
@@ -95,8 +95,18 @@ pub(super) fn wait(pid: i32) -> io::Result<ExitStatus> {
     }
 }
 
-fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
-    Ok(signals::reap_now(pid)?.map(|ended| {
+/// Sends a signal by its number, which may be a real-time one.
+pub(super) fn send(pid: u32, signal: i32) -> nix::Result<()> {
+    signals::send(signed(pid), signal)
+}
+
+/// As system calls take it. The kernel's process ids are below 2^22.
+fn signed(pid: u32) -> i32 {
+    i32::try_from(pid).unwrap_or(i32::MAX)
+}
+
+fn reap(pid: u32) -> io::Result<Option<ExitStatus>> {
+    Ok(signals::reap_now(signed(pid))?.map(|ended| {
         let status = ended.status;
         if libc::WIFSIGNALED(status) {
             ExitStatus::Signalled(libc::WTERMSIG(status))
@@ -106,7 +116,7 @@ fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
     }))
 }
 
-fn pass_on_signal(pid: i32, signal: i32) {
+fn pass_on_signal(pid: u32, signal: i32) {
     match signal {
         // About our children, our pipes, our terminal: not meant for the container.
         libc::SIGCHLD
@@ -116,7 +126,9 @@ fn pass_on_signal(pid: i32, signal: i32) {
         | libc::SIGTTOU
         | libc::SIGWINCH => {}
         // It may have ended just now, and then nobody misses the signal.
-        _ => drop(signals::send(pid, signal)),
+        _ => {
+            let _ = send(pid, signal);
+        }
     }
 }
 
@@ -256,7 +268,7 @@ impl Supervision<'_> {
 fn follow_size(console: BorrowedFd<'_>) {
     if let Ok((rows, columns)) = terminal::size(io::stdin().as_fd()) {
         // A terminal that has just ended needs no size.
-        drop(terminal::resize(console, rows, columns));
+        let _ = terminal::resize(console, rows, columns);
     }
 }
 
@@ -278,7 +290,7 @@ fn pass_on(stream: Stream, mut bytes: &[u8]) -> bool {
                     Stream::Stderr => own.1.as_fd(),
                 };
                 let mut ready = [PollFd::new(fd, PollFlags::POLLOUT)];
-                drop(poll(&mut ready, PollTimeout::NONE));
+                let _ = poll(&mut ready, PollTimeout::NONE);
             }
             Err(_) => return false,
         }

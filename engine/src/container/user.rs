@@ -28,7 +28,7 @@ pub struct Identity {
 /// Images are foreign: no more than this much of a file is read.
 const MAX_FILE: u64 = 4 << 20;
 /// The kernel's ids are 32 bits; Docker, and many tools inside, take 31.
-const MAX_ID: u32 = i32::MAX.cast_unsigned();
+const MAX_ID: u32 = u32::MAX / 2;
 
 impl Identity {
     /// Reads both files below `root`, the open root folder of the container, without following a

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use crate::image::digest::ChainId;
 use crate::storage::compare;
-use crate::storage::{Change, Driver, DriverName, Fill, Home, StorageError, Tree, TreeName};
+use crate::storage::{Change, Driver, DriverName, Fill, Home, Keep, StorageError, Tree, TreeName};
 use crate::sys::btrfs;
 
 /// The driver. A layer's `fs` and a container's `rootfs` are subvolumes that hold everything.
@@ -73,7 +73,7 @@ impl Driver for Btrfs {
         }
     }
 
-    fn mount(&self, container: &TreeName) -> Result<PathBuf, StorageError> {
+    fn mount(&self, container: &TreeName, _keep: Keep) -> Result<PathBuf, StorageError> {
         Ok(self.home.container(container).join("rootfs"))
     }
 

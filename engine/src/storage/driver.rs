@@ -72,7 +72,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Makes the container's tree usable and says where it is. A driver that needs a mount makes
     /// it in the mount namespace of the calling process: made in the container's own namespace,
     /// it goes with the container, whatever ends it.
-    fn mount(&self, container: &TreeName) -> Result<PathBuf, StorageError>;
+    fn mount(&self, container: &TreeName, keep: Keep) -> Result<PathBuf, StorageError>;
 
     /// Undoes `mount` in the mount namespace of the calling process.
     fn unmount(&self, container: &TreeName) -> Result<(), StorageError>;
@@ -82,6 +82,15 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// What the container changed in comparison with its layers. The tree may be mounted.
     fn changes(&self, container: &TreeName) -> Result<Vec<Change>, StorageError>;
+}
+
+/// Whether what is written to a container's tree must outlive the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// It is wanted later: unmounting waits until it is on the disk.
+    Yes,
+    /// The tree is removed after the mount, and is never mounted again.
+    No,
 }
 
 /// The drivers, by the names that `--storage-driver` takes.

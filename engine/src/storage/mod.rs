@@ -30,7 +30,7 @@ mod staging;
 mod vfs;
 
 pub use btrfs::Btrfs;
-pub use driver::{Change, ChangeKind, Driver, DriverName, Fill, Filled, Tree, TreeName};
+pub use driver::{Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Tree, TreeName};
 pub use error::StorageError;
 pub use home::Home;
 pub use overlay::{MAX_LAYERS, Overlay};

@@ -18,7 +18,7 @@ use crate::image::digest::{ChainId, Digest};
 use crate::storage::attributes::copy_attributes;
 use crate::storage::compare::{self, Presence};
 use crate::storage::private::in_private_mounts;
-use crate::storage::{Change, Driver, DriverName, Fill, Home, StorageError, Tree, TreeName};
+use crate::storage::{Change, Driver, DriverName, Fill, Home, Keep, StorageError, Tree, TreeName};
 
 /// Layers that one mount can have: the kernel allows 500, but its options must fit in one page,
 /// and a layer takes at most 18 bytes there (`/proc/self/fd/NNN:`).
@@ -30,6 +30,10 @@ const MAX_OPTIONS: usize = 4095;
 /// Features that would make an upper folder readable only in its own stack are turned off, where
 /// the kernel knows them (`redirect_dir` 4.10, `index` 4.13, `metacopy` 4.19).
 const PLAIN: &str = ",redirect_dir=off,index=off,metacopy=off";
+
+/// Unmounting does not first write everything that is dirty on the host's file system (which the
+/// kernel does for every other overlay, however little was written to it): from 5.10.
+const VOLATILE: &str = ",volatile";
 
 /// The driver. In addition to what all drivers keep, a layer has `lower`, the chain ids of itself
 /// and all layers below, a line each, top first; a container has `fs` (what it changed), `work`
@@ -108,7 +112,7 @@ impl Driver for Overlay {
                 make_folder(&merged, 0o700)?;
                 // Nobody else sees this mount, and it goes with the thread, however that ends.
                 let filled = in_private_mounts(|| {
-                    mount_overlay(&below, &upper, &work, &merged)?;
+                    mount_overlay(&below, &upper, &work, &merged, Keep::Yes)?;
                     let root = open_folder(&merged)?;
                     fill(root.as_fd()).map_err(StorageError::Fill)
                 })?;
@@ -141,7 +145,7 @@ impl Driver for Overlay {
         }
     }
 
-    fn mount(&self, container: &TreeName) -> Result<PathBuf, StorageError> {
+    fn mount(&self, container: &TreeName, keep: Keep) -> Result<PathBuf, StorageError> {
         let folder = self.home.container(container);
         let below = match self.stack(&folder.join("layer")) {
             Ok(below) => below,
@@ -153,7 +157,13 @@ impl Driver for Overlay {
             Err(error) => return Err(error),
         };
         let rootfs = folder.join("rootfs");
-        mount_overlay(&below, &folder.join("fs"), &folder.join("work"), &rootfs)?;
+        mount_overlay(
+            &below,
+            &folder.join("fs"),
+            &folder.join("work"),
+            &rootfs,
+            keep,
+        )?;
         Ok(rootfs)
     }
 
@@ -203,6 +213,7 @@ fn mount_overlay(
     upper: &Path,
     work: &Path,
     target: &Path,
+    keep: Keep,
 ) -> Result<(), StorageError> {
     let failed = StorageError::io::<Errno>;
     let mut opened = Vec::new();
@@ -220,12 +231,20 @@ fn mount_overlay(
             Some(options),
         )
     };
-    match attempt(&(options.clone() + PLAIN)) {
-        // An older kernel that does not know one of them; it does not do these things either.
-        Err(Errno::EINVAL) => attempt(&options),
-        result => result,
-    }
-    .map_err(failed("mount an overlay on", target))
+    let wanted = match keep {
+        Keep::Yes => vec![options.clone() + PLAIN, options],
+        Keep::No => vec![
+            options.clone() + PLAIN + VOLATILE,
+            options.clone() + PLAIN,
+            options,
+        ],
+    };
+    // EINVAL: an older kernel that does not know one of them; it does not do these things either.
+    let mut results = wanted.iter().map(|options| attempt(options));
+    results
+        .find(|result| *result != Err(Errno::EINVAL))
+        .unwrap_or(Err(Errno::EINVAL))
+        .map_err(failed("mount an overlay on", target))
 }
 
 /// Options with the paths as they are, which is what people like to read in /proc/mounts;
@@ -242,7 +261,7 @@ fn plain_options(below: &[PathBuf], upper: &Path, work: &Path) -> Option<String>
     options.push_str(plain(upper)?);
     options.push_str(",workdir=");
     options.push_str(plain(work)?);
-    (options.len() + PLAIN.len() <= MAX_OPTIONS).then_some(options)
+    (options.len() + PLAIN.len() + VOLATILE.len() <= MAX_OPTIONS).then_some(options)
 }
 
 /// The path as text, if nothing in it means something to overlay's option parsers (which differ
@@ -299,7 +318,7 @@ pub(super) fn probe(home: &Home) -> Result<(), StorageError> {
         ));
     }
     in_private_mounts(|| {
-        mount_overlay(&[part("one"), part("two")], &part("fs"), &part("work"), &part("rootfs"))?;
+        mount_overlay(&[part("one"), part("two")], &part("fs"), &part("work"), &part("rootfs"), Keep::Yes)?;
         let file = part("rootfs").join("file");
         fs::remove_file(&file).map_err(StorageError::io("remove a file through an overlay,", file))
     })
@@ -374,7 +393,7 @@ mod tests {
         let options =
             options_by_descriptor(&below, folder.path(), folder.path(), &mut opened).unwrap();
         assert!(
-            options.len() + PLAIN.len() <= MAX_OPTIONS,
+            options.len() + PLAIN.len() + VOLATILE.len() <= MAX_OPTIONS,
             "{}",
             options.len()
         );

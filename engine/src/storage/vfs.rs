@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::image::digest::ChainId;
 use crate::storage::compare;
 use crate::storage::copy::copy_tree;
-use crate::storage::{Change, Driver, DriverName, Fill, Home, StorageError, Tree, TreeName};
+use crate::storage::{Change, Driver, DriverName, Fill, Home, Keep, StorageError, Tree, TreeName};
 
 /// The driver. A layer's `fs` and a container's `rootfs` hold everything.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Driver for Vfs {
         }
     }
 
-    fn mount(&self, container: &TreeName) -> Result<PathBuf, StorageError> {
+    fn mount(&self, container: &TreeName, _keep: Keep) -> Result<PathBuf, StorageError> {
         Ok(self.home.container(container).join("rootfs"))
     }
 

@@ -85,13 +85,26 @@ pub fn default_capabilities() -> Capabilities {
     ])
 }
 
+/// The capabilities in a mask as `/proc/PID/status` shows it. What this version does not know is
+/// left out.
+pub fn capabilities_in(mask: u64) -> Capabilities {
+    let bits = ALL.into_iter().enumerate();
+    bits.filter(|(bit, _)| mask >> bit & 1 == 1)
+        .map(|(_, capability)| capability)
+        .collect()
+}
+
 /// The set that comes of the defaults and the flags, as Docker combines them: `--cap-add ALL`
-/// starts from all, `--cap-drop ALL` from none; single additions and removals follow, and a
-/// removal wins.
-pub fn effective_capabilities(add: &[CapabilityChange], drop: &[CapabilityChange]) -> Capabilities {
+/// starts from `all` that there are, `--cap-drop ALL` from none; single additions and removals
+/// follow, and a removal wins.
+pub fn effective_capabilities(
+    add: &[CapabilityChange],
+    drop: &[CapabilityChange],
+    all: &Capabilities,
+) -> Capabilities {
     let all_dropped = drop.contains(&CapabilityChange::All);
     let mut set = if add.contains(&CapabilityChange::All) {
-        Capabilities::from(ALL)
+        all.clone()
     } else if all_dropped {
         Capabilities::new()
     } else {
@@ -162,7 +175,7 @@ mod tests {
         let parse = |texts: &[&str]| -> Vec<CapabilityChange> {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
-        let set = effective_capabilities(&parse(add), &parse(drop));
+        let set = effective_capabilities(&parse(add), &parse(drop), &capabilities_in(u64::MAX));
         let mut names: Vec<String> = set.iter().map(ToString::to_string).collect();
         names.sort();
         names
@@ -179,6 +192,15 @@ mod tests {
         let names = set(&["ALL"], &["SYS_ADMIN"]);
         assert_eq!(names.len(), 40);
         assert!(!names.contains(&"SYS_ADMIN".to_owned()));
+    }
+
+    #[test]
+    fn bits_are_in_the_kernels_order() {
+        assert_eq!(capabilities_in(0xa804_25fb), default_capabilities());
+        assert_eq!(
+            capabilities_in(1 << 21),
+            Capabilities::from([Capability::SysAdmin])
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::Malformed;
 pub struct Cpus(u64);
 
 /// The smallest quota that the kernel takes, µs.
-const LEAST_QUOTA_US: u64 = 1_000;
+const LEAST_QUOTA_US: i64 = 1_000;
 
 impl Cpus {
     /// The bandwidth controller's period, µs. 100 ms is the kernel's own default.
@@ -48,7 +48,7 @@ impl FromStr for Cpus {
             .parse()
             .map_err(|_| bad("is not a number"))?;
         let cpus = Self(u64::from(whole) * 1_000_000_000 + parts);
-        if cpus.quota_us() < LEAST_QUOTA_US.cast_signed() {
+        if cpus.quota_us() < LEAST_QUOTA_US {
             return Err(bad("is less than the kernel can enforce"));
         }
         Ok(cpus)

@@ -12,7 +12,9 @@ mod signal;
 mod size;
 mod ulimit;
 
-pub use capability::{CapabilityChange, default_capabilities, effective_capabilities};
+pub use capability::{
+    CapabilityChange, capabilities_in, default_capabilities, effective_capabilities,
+};
 pub use cpus::Cpus;
 pub use device::Device;
 pub use env::{EnvVar, Label};

@@ -42,7 +42,13 @@ impl Ulimit {
 
     /// The limit as Docker's documents show it.
     pub fn inspect(&self) -> serde_json::Value {
-        serde_json::json!({"Name": self.name, "Soft": self.soft.cast_signed(), "Hard": self.hard.cast_signed()})
+        // No limit is -1 there.
+        let number = |limit: u64| i64::try_from(limit).unwrap_or(-1);
+        serde_json::json!({
+            "Name": self.name,
+            "Soft": number(self.soft),
+            "Hard": number(self.hard),
+        })
     }
 
     /// The limit in the spec's terms; `None` if the name, read from a file that somebody

@@ -4,6 +4,7 @@ use serde_json::Value;
 use super::*;
 use crate::container::config::{ImageUsed, SCHEMA};
 use crate::container::id::ContainerId;
+use crate::container::options::default_capabilities;
 
 fn config(process: ProcessConfig, host: HostConfig) -> Config {
     let id = ContainerId::try_from("ab".repeat(32)).unwrap();
@@ -38,6 +39,7 @@ fn facts() -> Facts {
             groups: vec![10],
             home: "/root".to_owned(),
         },
+        capabilities: default_capabilities(),
         seccomp: None,
         devices: Vec::new(),
         cgroups: Presence::Present,

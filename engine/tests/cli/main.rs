@@ -1,0 +1,20 @@
+//! Keel's promises, held through its command line and looked at from outside.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod exec;
+mod filesystem;
+mod help;
+mod isolation;
+mod keel;
+mod life;
+mod limits;
+mod run;
+mod terminal;
+
+use keel::Keel;
