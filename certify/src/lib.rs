@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 mod durable;
 pub mod guest_tool;
 pub mod journal;

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::Path;
 
+use certify::doctor::Diagnosis;
 use certify::run::RunFacts;
 use matrix::event::Entry;
 use matrix::plan::Plan;
@@ -18,8 +19,9 @@ use schemars::Schema;
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
-    let schemas: [(&str, Schema); 5] = [
+    let schemas: [(&str, Schema); 6] = [
         ("seaworthy.check.1.json", schemars::schema_for!(Support)),
+        ("seaworthy.doctor.1.json", schemars::schema_for!(Diagnosis)),
         ("seaworthy.plan.1.json", schemars::schema_for!(Plan)),
         ("seaworthy.results.1.json", schemars::schema_for!(Results)),
         ("seaworthy.run.1.json", schemars::schema_for!(RunFacts)),

@@ -88,6 +88,11 @@ impl Keyring {
         }
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The host's keyring of Debian's archive.
     pub fn of_host() -> Result<Self, VerifyError> {
         KEYRINGS

@@ -5,6 +5,7 @@ mod agent;
 mod certify;
 mod check;
 mod completions;
+mod doctor;
 mod engine_args;
 mod exit;
 mod guest_tool;
@@ -51,6 +52,7 @@ enum Command {
     Plan(plan::Args),
     Judge(judge::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Image(image::Args),
     Man(man::Args),
@@ -91,6 +93,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Man(args) => man::run(&args),
