@@ -1,5 +1,10 @@
 //! The suites through the command line: what they list, what they tell, and that they fail
 //! on engines that are bad.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what goes wrong in a test ends it"
+)]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ mod area;
 mod case;
 mod catalogue;
 mod check;
+mod container;
 mod event;
 mod image;
 mod inherit;

@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 use super::case::{Proof, Unproven};
+use super::container::Container;
 use super::image::{BASE, base_archive, payload};
 use super::machine::Machine;
-use super::patience::until;
 use super::process::Process;
-use crate::adapter::{Cli, Finished, Inspection, Running};
-use crate::guest_tool::READY;
+use crate::adapter::{Cli, Finished, Running};
 
 /// What all cases of a run share.
 #[derive(Debug)]
@@ -34,16 +33,6 @@ pub(super) struct Scene<'lab> {
     lab: &'lab Lab,
     case: &'static str,
     names: AtomicU32,
-}
-
-/// A container that runs in the background. Dropping it removes it.
-#[derive(Debug)]
-pub(super) struct Container<'scene> {
-    scene: &'scene Scene<'scene>,
-    /// Its name, by which every verb reaches it.
-    pub(super) name: String,
-    /// Its process 1.
-    pub(super) process: Process,
 }
 
 impl Lab {
@@ -196,6 +185,20 @@ impl<'lab> Scene<'lab> {
         Ok(self.lab.cli.run(verb, args, None)?)
     }
 
+    /// Starts any verb of the engine, without waiting for its end.
+    pub(super) fn engine_beside<S: AsRef<OsStr>>(
+        &self,
+        verb: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Proof<Running> {
+        Ok(self.lab.cli.start(verb, args, None)?)
+    }
+
+    /// Ends a container, whatever it is doing, and removes it.
+    pub(super) fn remove(&self, name: &str) {
+        self.lab.remove(name);
+    }
+
     /// The same with something on standard input.
     pub(super) fn engine_fed<S: AsRef<OsStr>>(
         &self,
@@ -291,7 +294,7 @@ impl<'lab> Scene<'lab> {
         let line = self.line(&[], BASE, options, command);
         // The name stands behind `--name`, where `line` put it.
         let name = line.get(1).cloned().unwrap_or_default();
-        Ok((name, self.lab.cli.start("run", line, None)?))
+        Ok((name, self.engine_beside("run", line)?))
     }
 
     /// `run -d` of the base image: a container whose process shows that it is ready.
@@ -306,14 +309,7 @@ impl<'lab> Scene<'lab> {
         self.lab.images()?;
         let line = self.line(&["-d"], BASE, options, command);
         let name = line.get(1).cloned().unwrap_or_default();
-        let mut container = Container {
-            scene: self,
-            name,
-            process: Process(0),
-        };
-        succeeded(&self.engine("run", line)?)?;
-        container.process = Process(container.inspect()?.state.pid);
-        Ok(container)
+        Container::start(self, name, line)
     }
 
     /// Process 1 of a container with nothing but defaults. Only to be looked at.
@@ -332,108 +328,6 @@ impl<'lab> Scene<'lab> {
             .map(str::to_owned)
             .collect()
     }
-}
-
-impl Container<'_> {
-    /// What the engine says about it.
-    pub(super) fn inspect(&self) -> Proof<Inspection> {
-        let text = self.scene.engine_ok("inspect", [&self.name])?;
-        Inspection::parse(text.as_bytes()).map_err(|why| {
-            Unproven::Fail(format!(
-                "`inspect {}` is no answer of Docker's form: {why}: {text:?}",
-                self.name
-            ))
-        })
-    }
-
-    /// Waits until its process, or with `--init` the child of it, shows that it is ready.
-    fn ready(&self) -> Proof {
-        let ended = || !self.process.runs();
-        let state = until(&format!("{} is ready", self.name), || {
-            let children = self.process.children().unwrap_or_default();
-            if shows_ready(self.process) || children.into_iter().any(shows_ready) {
-                Some(true)
-            } else {
-                ended().then_some(false)
-            }
-        })?;
-        if state {
-            return Ok(());
-        }
-        let logs = self.scene.engine("logs", [&self.name])?;
-        Err(Unproven::Fail(format!(
-            "{} ended at once: {}",
-            self.name,
-            logs.account()
-        )))
-    }
-
-    /// `exec OPTIONS NAME COMMAND`, whatever it comes to.
-    pub(super) fn exec(&self, options: &[&str], command: &[&str]) -> Proof<Finished> {
-        self.scene
-            .engine("exec", [options, &[&self.name], command].concat())
-    }
-
-    /// `exec NAME COMMAND`, which must succeed; its standard output.
-    pub(super) fn exec_says(&self, command: &[&str]) -> Proof<String> {
-        let done = self.exec(&[], command)?;
-        succeeded(&done)?;
-        Ok(done.out())
-    }
-
-    /// `exec NAME COMMAND` without waiting for its end: its process, once it shows that it is
-    /// ready, and the command that waits for it.
-    pub(super) fn exec_beside(&self, command: &[&str]) -> Proof<(Process, Running)> {
-        let line = [&[self.name.as_str()], command].concat();
-        let running = self.scene.lab.cli.start("exec", line, None)?;
-        let process = until(&format!("a second process runs in {}", self.name), || {
-            self.process
-                .neighbours()
-                .into_iter()
-                .find(|process| shows_ready(*process))
-        })?;
-        Ok((process, running))
-    }
-
-    /// Any verb on it, whatever it comes to.
-    pub(super) fn verb(&self, verb: &str, options: &[&str]) -> Proof<Finished> {
-        self.scene.engine(verb, [options, &[&self.name]].concat())
-    }
-
-    /// Any verb on it, which must succeed; its standard output.
-    pub(super) fn verb_says(&self, verb: &str, options: &[&str]) -> Proof<String> {
-        let done = self.verb(verb, options)?;
-        succeeded(&done)?;
-        Ok(done.out())
-    }
-
-    /// Waits for its end, and gives its exit status.
-    pub(super) fn wait(&self) -> Proof<i32> {
-        let text = self.verb_says("wait", &[])?;
-        text.trim()
-            .parse()
-            .map_err(|_| Unproven::Fail(format!("`wait` printed no status but {text:?}")))
-    }
-
-    /// Both streams of its log.
-    pub(super) fn logs(&self) -> Proof<Finished> {
-        let done = self.verb("logs", &[])?;
-        succeeded(&done)?;
-        Ok(done)
-    }
-}
-
-impl Drop for Container<'_> {
-    fn drop(&mut self) {
-        self.scene.lab.remove(&self.name);
-    }
-}
-
-/// Whether a process of the tool shows that it is where its case wants it.
-fn shows_ready(process: Process) -> bool {
-    process
-        .read("comm")
-        .is_ok_and(|name| name.trim_end().as_bytes() == READY.to_bytes())
 }
 
 /// `try APPLET ARG… , APPLET ARG…`

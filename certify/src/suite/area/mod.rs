@@ -1,6 +1,7 @@
 //! The cases, area by area.
 
 mod archives;
+mod exec;
 mod filesystem;
 mod hostile;
 mod images;
@@ -20,6 +21,7 @@ use super::case::Case;
 pub(super) const ALL: &[&[Case]] = &[
     kernel::CASES,
     lifecycle::CASES,
+    exec::CASES,
     signals::CASES,
     isolation::CASES,
     filesystem::CASES,
