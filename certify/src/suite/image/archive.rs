@@ -210,6 +210,8 @@ impl<W: Write> Tar<W> {
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
         self.0.append_data(&mut header, path, bytes)
     }
 }
