@@ -78,7 +78,10 @@ fn find(
     own: Option<&Path>,
 ) -> Result<(String, Option<String>), ConfigError> {
     let read = |path: &Path| std::fs::read_to_string(path);
-    let is_file = name.contains('/') || name.ends_with(".toml");
+    let has_ending = Path::new(name)
+        .extension()
+        .is_some_and(|ending| ending == "toml");
+    let is_file = name.contains('/') || has_ending;
     if is_file {
         let path = Path::new(name);
         let text = read(path).map_err(|source| ConfigError::Read {

@@ -139,9 +139,9 @@ impl Run {
             for entry in fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    walk(&path, files)
+                    walk(&path, files);
                 } else {
-                    files.push(path)
+                    files.push(path);
                 }
             }
         }

@@ -40,31 +40,26 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
-    let (results, note) = match args.on {
-        Some(day) => {
-            let results = judge::judge_as_of(&args.folder, Some(day)).map_err(failure)?;
-            (results, format!("as of {day}; nothing was stored"))
-        }
-        None => {
-            let rejudged = judge::rejudge(&args.folder).map_err(failure)?;
-            let note = match rejudged.changed {
-                Changed::No => format!("{} is unchanged", name::RESULTS),
-                Changed::Yes => format!(
-                    "{} has changed: a certificate over the old one is no longer valid",
-                    name::RESULTS
-                ),
-            };
-            (rejudged.results, note)
-        }
+    let (results, note) = if let Some(day) = args.on {
+        let results = judge::judge_as_of(&args.folder, Some(day)).map_err(failure)?;
+        (results, format!("as of {day}; nothing was stored"))
+    } else {
+        let rejudged = judge::rejudge(&args.folder).map_err(failure)?;
+        let note = match rejudged.changed {
+            Changed::No => format!("{} is unchanged", name::RESULTS),
+            Changed::Yes => format!(
+                "{} has changed: a certificate over the old one is no longer valid",
+                name::RESULTS
+            ),
+        };
+        (rejudged.results, note)
     };
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&results)? + "\n",
         Format::Text => {
-            let mut text = format!("{}\n", results.verdict);
-            for reason in &results.reasons {
-                text += &format!("  {reason}\n");
-            }
-            text
+            let mut lines = vec![results.verdict.to_string()];
+            lines.extend(results.reasons.iter().map(|reason| format!("  {reason}")));
+            lines.join("\n") + "\n"
         }
     };
     terminal::answer(&text)?;

@@ -47,7 +47,7 @@ struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Certify(certify::Args),
+    Certify(Box<certify::Args>),
     Check(check::Args),
     Plan(plan::Args),
     Judge(judge::Args),

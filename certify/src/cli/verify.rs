@@ -72,20 +72,19 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
 
 /// A verification as a person reads it.
 fn told(verification: &Verification) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     if verification.valid {
         let verdict = verification
             .verdict
             .map_or("nothing", matrix::verdict::Verdict::name);
-        text += &format!(
-            "valid: {verdict}; {} files as signed, and the journal judges the same\n",
+        lines.push(format!(
+            "valid: {verdict}; {} files as signed, and the journal judges the same",
             verification.files
-        );
+        ));
     } else {
-        text += "NOT VALID\n";
-        for problem in &verification.problems {
-            text += &format!("  {problem}\n");
-        }
+        lines.push("NOT VALID".to_owned());
+        let problems = verification.problems.iter();
+        lines.extend(problems.map(|problem| format!("  {problem}")));
     }
     if let Some(signer) = &verification.signer {
         let known_as = match signer.known_as {
@@ -98,7 +97,7 @@ fn told(verification: &Verification) -> String {
                 "a key that is unknown here: it proves that nothing was changed, not who made it (give the signer's with --key)"
             }
         };
-        text += &format!("signed by {}, {known_as}\n", signer.keyid);
+        lines.push(format!("signed by {}, {known_as}", signer.keyid));
     }
-    text
+    lines.join("\n") + "\n"
 }

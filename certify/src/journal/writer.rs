@@ -38,14 +38,16 @@ impl Writer {
             .write(true)
             .open(path)
             .map_err(|source| error("opened", source))?;
-        let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(
-            |(_, errno)| match errno {
-                nix::errno::Errno::EWOULDBLOCK => JournalError::Busy {
-                    path: path.to_owned(),
-                },
-                errno => error("locked", io::Error::from(errno)),
-            },
-        )?;
+        let mut file =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+                if errno == nix::errno::Errno::EWOULDBLOCK {
+                    JournalError::Busy {
+                        path: path.to_owned(),
+                    }
+                } else {
+                    error("locked", io::Error::from(errno))
+                }
+            })?;
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut *file, &mut bytes).map_err(|source| error("read", source))?;
         let journal = parse(path, &bytes)?;

@@ -39,11 +39,11 @@ impl From<AgentError> for Breakage {
 
 /// An error and its causes in one line.
 pub(crate) fn told(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut parts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
-        text += &format!(": {error}");
+        parts.push(error.to_string());
         cause = error.source();
     }
-    text
+    parts.join(": ")
 }

@@ -32,7 +32,7 @@ impl Kernels {
     /// A settled name is in the plan already.
     pub fn for_plan(
         plan: &mut Plan,
-        own: Option<Kernel>,
+        own: Option<&Kernel>,
         get: &mut Get<'_>,
     ) -> Result<Self, PlanError> {
         let mut kernels = BTreeMap::new();
@@ -44,7 +44,7 @@ impl Kernels {
         {
             let name = kernel_name(cell);
             if cell.distro == CUSTOM {
-                let own = own.clone().ok_or_else(|| {
+                let own = own.cloned().ok_or_else(|| {
                     Breakage::new(
                         "no-kernel",
                         "the cell needs a kernel of your own: give `--kernel`",

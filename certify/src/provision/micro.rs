@@ -63,7 +63,7 @@ impl MicroProvisioner {
             .map_err(|error| Breakage::of("console-log", &error))?;
         let micro = Micro::boot(self.spec(cell, console)?)
             .await
-            .map_err(breakage)?;
+            .map_err(|error| breakage(&error))?;
         let boot_ms = micro.boot_time().as_millis();
         Ok(Machine {
             target: Box::new(micro),
@@ -120,13 +120,13 @@ fn keep_earlier(console: &Path, artefacts: &Path, attempt: u32) -> io::Result<()
     fs::rename(console, artefacts.join(format!("console-{number}.log")))
 }
 
-fn breakage(error: BootError) -> Breakage {
-    match &error {
+fn breakage(error: &BootError) -> Breakage {
+    match error {
         BootError::Trouble(trouble) => Breakage::new(trouble.kind.name(), trouble.to_string()),
         BootError::Initramfs(_)
         | BootError::Disk(_)
         | BootError::Launch(_)
         | BootError::Agent(_)
-        | BootError::Prepare(_) => Breakage::of("no-machine", &error),
+        | BootError::Prepare(_) => Breakage::of("no-machine", error),
     }
 }

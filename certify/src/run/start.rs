@@ -163,6 +163,9 @@ fn remove(path: &Path) -> Result<(), StartError> {
     }
 }
 
+/// How a part of a run is shown.
+type Show<'a> = &'a dyn Fn(&RunFacts) -> String;
+
 /// Everything that the verdicts depend on must be what it was.
 fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError> {
     let engine = |run: &RunFacts| {
@@ -184,7 +187,6 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
     };
     let harness = |run: &RunFacts| format!("{} with {} cases", run.harness, run.cases.len());
     let policy = |run: &RunFacts| run.policy.name.clone();
-    type Show<'a> = &'a dyn Fn(&RunFacts) -> String;
     let parts: [(bool, &'static str, Show<'_>); 5] = [
         (was.engine == is.engine, "engine", &engine),
         (was.plan == is.plan, "plan", &plan),

@@ -49,7 +49,7 @@ pub(super) fn assemble(
     let mut kernels = Vec::new();
     let mut machine = None;
     if uses(&plan, TargetKind::Micro) {
-        let had = kernels_for(args, &store, &mut plan, own)?;
+        let had = kernels_for(args, &store, &mut plan, own.as_ref())?;
         kernels = had.facts();
         machine = Some(args.size.machine());
         let acceleration = acceleration(args, &store, &had, &seaworthy, runtime);
@@ -112,7 +112,9 @@ impl Engine {
         };
         let engine = adapter::open(args.engine, setup).map_err(|error| match error {
             error @ AdapterError::NotFound { .. } => Failure::Harness(error.into()),
-            error => Failure::Input(error.into()),
+            error @ (AdapterError::UnknownEngine(_)
+            | AdapterError::NotExecutable { .. }
+            | AdapterError::DriverIsTheDaemons) => Failure::Input(error.into()),
         })?;
         let program = engine.program().to_owned();
         let identity = Cli::new(engine).identity()?;
@@ -206,7 +208,7 @@ fn kernels_for(
     args: &Args,
     store: &ImageStore,
     plan: &mut Plan,
-    own: Option<Kernel>,
+    own: Option<&Kernel>,
 ) -> Result<Kernels, Failure> {
     let mut source = None;
     let resumes = args.resume && has_run(&args.out);

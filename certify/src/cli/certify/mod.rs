@@ -207,7 +207,12 @@ fn failure(error: CertifyError) -> Failure {
             | StartError::Other { .. }
             | StartError::Journal(_)),
         ) => Failure::Input(error.into()),
-        error => Failure::Harness(error.into()),
+        error @ (CertifyError::Start(StartError::Io { .. })
+        | CertifyError::Run(_)
+        | CertifyError::Folder(_)
+        | CertifyError::Judge(_)
+        | CertifyError::Report { .. }
+        | CertifyError::Certificate(_)) => Failure::Harness(error.into()),
     }
 }
 
