@@ -9,20 +9,24 @@
 //!
 //! For the support check: [`requirement`] is what a system must have, [`kconfig`] what a kernel
 //! was built with, and [`support`] judges the one by the other.
+//! [`kernel`] and [`distro`] are what is known of releases (their files' errors: [`profile`]).
 
 pub mod arch;
 pub mod axis;
 pub mod cell;
 pub mod clause;
+pub mod distro;
 pub mod event;
 pub mod glob;
 pub mod judge;
 pub mod kconfig;
+pub mod kernel;
 pub mod matrix_file;
 pub mod modules;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod profile;
 pub mod requirement;
 pub mod results;
 pub mod select;
