@@ -9,6 +9,7 @@ TARGET ?= $(shell uname -m)-unknown-linux-gnu
 CARGO  ?= cargo
 BIN    := target/$(TARGET)
 OUT    ?= target/certify
+TEST_KERNELS := debian-11/5.10/amd64 debian-12/6.1/amd64 debian-13/6.12/amd64 newest/amd64
 
 .PHONY: certify test build check bench docs install-deps clean
 
@@ -18,7 +19,9 @@ certify: build
 	echo "report: $(OUT)/report/index.html"
 
 ## test: every test there is; boots real kernels and runs short cells in them
-test: install-deps
+test: build
+	packaging/install-deps test
+	$(BIN)/release/seaworthy image fetch $(TEST_KERNELS)
 	packaging/cargo test --workspace --all-targets --target $(TARGET) --locked
 	packaging/cargo test --workspace --doc --target $(TARGET) --locked
 
@@ -28,7 +31,8 @@ build: install-deps
 	packaging/cargo build --release --package seaworthy --target $(TARGET) --locked
 
 ## check: what CI demands beyond the tests
-check: install-deps
+check:
+	packaging/install-deps test
 	packaging/cargo fmt --all --check
 	packaging/cargo clippy --workspace --all-targets --target $(TARGET) --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" packaging/cargo doc --workspace --no-deps --document-private-items --target $(TARGET) --locked
@@ -36,10 +40,12 @@ check: install-deps
 
 ## bench: comparisons against a peer, interleaved, as ratios
 bench: build
+	packaging/install-deps bench
 	packaging/cargo bench --package benches --target $(TARGET) --locked
 
 ## docs: the book, into docs/book/book
 docs:
+	command -v mdbook >/dev/null || packaging/cargo install --quiet --locked mdbook
 	mdbook build docs
 
 ## install-deps: system packages and a Rust compiler, where they are missing

@@ -94,7 +94,7 @@ impl Inventory {
                 self.walk(&path, &format!("{name}/"), except, depth + 1)?;
             } else if !kind.is_file() {
                 self.foreign.push(path);
-            } else if path != except {
+            } else if !(prefix.is_empty() && except.file_name() == Some(&entry.file_name())) {
                 let digest = digest(&path).map_err(error(&path))?;
                 self.files.insert(name, digest);
             }

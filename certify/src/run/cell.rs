@@ -7,6 +7,7 @@ use std::time::Duration;
 use matrix::cell::Cell;
 use matrix::event::Event;
 use matrix::judge::suite_of;
+use matrix::results::EngineIdentity;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use vm_images::agent::client::{Chunk, Command};
@@ -14,7 +15,7 @@ use vm_images::agent::client::{Chunk, Command};
 use super::folder::name;
 use super::history::History;
 use super::recorder::Recorder;
-use super::suite_stream::{Line, SuiteStream};
+use super::suite_stream::{Line, SuiteStream, Tested};
 use super::system_check::SystemCheck;
 use crate::durable;
 use crate::journal::JournalError;
@@ -87,7 +88,7 @@ impl From<Breakage> for Stop {
 #[derive(Clone, Copy)]
 pub(super) struct CellRun<'a> {
     pub(super) cell: &'a Cell,
-    pub(super) engine: &'a str,
+    pub(super) engine: &'a EngineIdentity,
     /// All cases of the harness.
     pub(super) cases: &'a [String],
     /// The cell's folder, which exists.
@@ -221,7 +222,7 @@ impl CellRun<'_> {
     ) -> Result<(), Stop> {
         let mut command = Command::new(machine.seaworthy.as_str())
             .args(["suite", "run", "--format", "json"])
-            .args(["--engine", self.engine])
+            .args(["--engine", self.engine.name.as_str()])
             .args(["--storage-driver", self.cell.storage.name()])
             .args(["--engine-root", machine.engine_root.as_str()])
             .args(["--only", only]);
@@ -260,13 +261,26 @@ impl CellRun<'_> {
                             Line::Case(result) => {
                                 self.record(attempt, history, Event::Case { result, repeat })?;
                             }
-                            Line::Start | Line::End => {}
+                            Line::Start { engine } => self.is_the_engine(&engine)?,
+                            Line::End { .. } => {}
                         }
                     }
                 }
             }
         }
         Ok(stream.finish(running.exit().map(|exit| exit.status))?)
+    }
+
+    /// The certificate speaks of one binary: a file that changed during the run is another.
+    fn is_the_engine(&self, tested: &Tested) -> Result<(), Breakage> {
+        if tested.sha256 == self.engine.sha256 {
+            return Ok(());
+        }
+        let detail = format!(
+            "the machine has an engine with SHA-256 {}, and the run began with {}: was it built anew meanwhile?",
+            tested.sha256, self.engine.sha256,
+        );
+        Err(Breakage::new("other-engine", detail))
     }
 
     fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), CellError> {

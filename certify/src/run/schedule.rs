@@ -146,7 +146,7 @@ impl Schedule {
         make_folder(&folder)?;
         let cell_run = CellRun {
             cell,
-            engine: &self.run.engine.name,
+            engine: &self.run.engine,
             cases: &self.run.cases,
             folder: &folder,
             provisioner: makes.as_ref(),

@@ -17,11 +17,25 @@ const MAX_SAID: usize = 4 << 10;
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(super) enum Line {
     /// The runner has begun.
-    Start,
+    Start {
+        /// What it runs.
+        engine: Tested,
+    },
     /// A case ended.
     Case(CaseResult),
-    /// All cases were told.
-    End,
+    /// All cases were told, unless the runner was told to stop.
+    End {
+        /// Whether it was.
+        #[serde(default)]
+        interrupted: bool,
+    },
+}
+
+/// The engine that the runner found, to the byte.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Tested {
+    /// SHA-256 of its binary, 64 hexadecimal digits.
+    pub(super) sha256: String,
 }
 
 /// The stream as far as it has come.
@@ -48,7 +62,7 @@ impl SuiteStream {
                 let text = String::from_utf8_lossy(line.get(..200).unwrap_or(line));
                 Breakage::new("suite-stream", format!("`{text}` is no event: {error}"))
             })?;
-            self.has_ended |= line == Line::End;
+            self.has_ended |= line == Line::End { interrupted: false };
             lines.push(line);
         }
         if self.partial.len() > MAX_LINE {

@@ -34,17 +34,26 @@ impl SystemCheck {
     /// What a cell with this storage driver would need and does not have: every absent `must`,
     /// and the driver itself, whatever its level.
     pub fn missing_for(&self, storage: StorageDriver) -> Vec<Missing> {
+        let remedy = |id: &str| {
+            self.requirements
+                .iter()
+                .find(|requirement| requirement.id == id)
+                .and_then(|requirement| requirement.remedy.clone())
+                .unwrap_or_else(|| "use a kernel that has it".to_owned())
+        };
         let driver = format!("kernel.storage.{storage}");
-        self.requirements
+        let lacks_driver = self
+            .requirements
             .iter()
-            .filter(|requirement| {
-                self.missing.contains(&requirement.id)
-                    || (requirement.id == driver && requirement.state == "absent")
-            })
+            .any(|requirement| requirement.id == driver && requirement.state == "absent");
+        let mut ids = self.missing.clone();
+        if lacks_driver && !ids.contains(&driver) {
+            ids.push(driver);
+        }
+        ids.into_iter()
             .map(|requirement| Missing {
-                requirement: requirement.id.clone(),
-                remedy: (requirement.remedy.clone())
-                    .unwrap_or_else(|| "use a kernel that has it".to_owned()),
+                remedy: remedy(&requirement),
+                requirement,
             })
             .collect()
     }

@@ -16,7 +16,7 @@ use super::scene::Lab;
 use crate::adapter::Cli;
 
 #[cfg(panic = "abort")]
-compile_error!("a panicking case must be a failed case: build seaworthy with panic = \"unwind\"");
+compile_error!("a panicking case must not end the run: build seaworthy with panic = \"unwind\"");
 
 /// What is to be run, and how.
 #[derive(Debug)]
@@ -188,7 +188,8 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            (Outcome::Fail, format!("the case panicked: {text}"))
+            // A case that panics is a bug of the suite: nothing is known of the engine.
+            (Outcome::Broken, format!("the case panicked: {text}"))
         }
     }
 }
