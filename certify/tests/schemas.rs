@@ -11,20 +11,27 @@ use std::path::Path;
 
 use certify::doctor::Diagnosis;
 use certify::run::RunFacts;
+use certify::suite::{Event as SuiteEvent, Listing};
 use matrix::event::Entry;
 use matrix::plan::Plan;
-use matrix::results::Results;
+use matrix::results::{Results, Selftest};
 use matrix::support::Support;
 use schemars::Schema;
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
-    let schemas: [(&str, Schema); 6] = [
+    let schemas: [(&str, Schema); 9] = [
         ("seaworthy.check.1.json", schemars::schema_for!(Support)),
         ("seaworthy.doctor.1.json", schemars::schema_for!(Diagnosis)),
         ("seaworthy.plan.1.json", schemars::schema_for!(Plan)),
         ("seaworthy.results.1.json", schemars::schema_for!(Results)),
         ("seaworthy.run.1.json", schemars::schema_for!(RunFacts)),
+        ("seaworthy.selftest.1.json", schemars::schema_for!(Selftest)),
+        ("seaworthy.suite.1.json", schemars::schema_for!(Listing)),
+        (
+            "seaworthy.suite-event.1.json",
+            schemars::schema_for!(SuiteEvent),
+        ),
         (
             "seaworthy.journal-entry.1.json",
             schemars::schema_for!(Entry),

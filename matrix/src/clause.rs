@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::requirement::Level;
+
 /// One thing that an engine must, should or may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,20 +21,6 @@ pub struct Clause {
     pub text: String,
     /// Where that is said: a section of a specification, a manual page, a CVE.
     pub source: String,
-}
-
-/// How much of a promise a clause is, in the words of RFC 2119.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// No engine without it is certified.
-    Must,
-    /// There may be reasons to do otherwise, which a waiver then names.
-    Should,
-    /// Good to have.
-    May,
 }
 
 /// A text that is no file of clauses.

@@ -52,6 +52,15 @@ impl Cli {
         }
     }
 
+    /// The same engine without any fault.
+    #[must_use]
+    pub fn honest(&self) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            fault: None,
+        }
+    }
+
     /// The engine behind it.
     pub fn engine(&self) -> &dyn Engine {
         self.engine.as_ref()

@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
 use matrix::outcome::Outcome;
-use serde_json::json;
 
 use super::engine_args::EngineArgs;
 use super::{Answer, Failure, InputContext};
 use crate::selftest::Fault;
-use crate::suite::{self, Case, Event, Interrupt, Plan, Selection};
+use crate::suite::{self, Case, Event, Interrupt, Plan, Selection, Workshop};
 use crate::terminal;
 
 /// List the conformance cases, or run them on this machine
@@ -111,17 +111,7 @@ fn list(args: &ListArgs) -> Result<Answer, Failure> {
             let _ = writeln!(text, "{}\t{}", case.id, case.requirements.join(","));
             text
         }),
-        Format::Json => {
-            let cases: Vec<_> = cases
-                .iter()
-                .map(|case| json!({"id": case.id, "suite": case.area(), "requirement": case.requirements}))
-                .collect();
-            let requirements = suite::clauses()?;
-            format!(
-                "{}\n",
-                json!({"schema": "seaworthy.suite/1", "cases": cases, "requirements": requirements})
-            )
-        }
+        Format::Json => serde_json::to_string(&suite::listing(&cases)?)? + "\n",
     };
     terminal::answer(&text)?;
     Ok(Answer::Yes)
@@ -138,12 +128,14 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
     let cases = args.selection.cases()?;
     let interrupt = Interrupt::by_signals()?;
     let engine = args.engine.open()?;
+    let workshop = Arc::new(Workshop::new()?);
     let jobs = args
         .jobs
         .or_else(|| std::thread::available_parallelism().ok())
         .map_or(1, NonZeroUsize::get);
     let plan = Plan {
         cli: fault.map_or_else(|| engine.cli.clone(), |fault| engine.cli.with_fault(fault)),
+        workshop: Arc::clone(&workshop),
         cases,
         jobs,
         seed: args.seed,
@@ -157,6 +149,7 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         };
         terminal::answer(&line)
     })?;
+    workshop.close(&engine.cli);
     engine.close();
     if interrupt.is_set() {
         return Err(Failure::Harness(anyhow::anyhow!(

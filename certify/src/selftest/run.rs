@@ -1,13 +1,14 @@
 //! The self-test: every known fault against the case that must catch it.
 
 use std::io;
+use std::sync::Arc;
 
 use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::Selftest;
 
 use super::{FAULTS, Fault};
 use crate::adapter::Cli;
-use crate::suite::{self, Case, Event, Interrupt, Plan, SuiteError};
+use crate::suite::{self, Case, Event, Interrupt, Plan, SuiteError, Workshop};
 
 /// What came of one engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,9 @@ pub fn run(
     mut tell: impl FnMut(&Finding) -> io::Result<()>,
 ) -> Result<Vec<Finding>, SuiteError> {
     let catches = |case: &Case| FAULTS.iter().any(|fault| fault.caught_by == case.id);
-    let results = results(honest.clone(), catches, interrupt)?;
+    // One for all of them: the faults are outside of what it holds.
+    let workshop = Arc::new(Workshop::new().map_err(SuiteError::Workshop)?);
+    let results = results(honest.clone(), &workshop, catches, interrupt)?;
     let failed = results
         .into_iter()
         .filter(|result| matches!(result.outcome, Outcome::Fail | Outcome::Flaky))
@@ -63,17 +66,28 @@ pub fn run(
         if interrupt.is_set() {
             break;
         }
-        let finding = test(honest, fault, interrupt)?;
+        let finding = test(honest, &workshop, fault, interrupt)?;
         tell(&finding).map_err(SuiteError::Sink)?;
         findings.push(finding);
     }
+    workshop.close(honest);
     Ok(findings)
 }
 
 /// The fault against the one case that must catch it.
-fn test(honest: &Cli, fault: &'static Fault, interrupt: &Interrupt) -> Result<Finding, SuiteError> {
+fn test(
+    honest: &Cli,
+    workshop: &Arc<Workshop>,
+    fault: &'static Fault,
+    interrupt: &Interrupt,
+) -> Result<Finding, SuiteError> {
     let (name, case) = (fault.name, fault.caught_by);
-    let mut results = results(honest.with_fault(fault), |each| each.id == case, interrupt)?;
+    let mut results = results(
+        honest.with_fault(fault),
+        workshop,
+        |each| each.id == case,
+        interrupt,
+    )?;
     Ok(match results.pop() {
         Some(CaseResult {
             outcome: Outcome::Fail | Outcome::Flaky,
@@ -101,11 +115,13 @@ fn test(honest: &Cli, fault: &'static Fault, interrupt: &Interrupt) -> Result<Fi
 /// The results of some cases against one engine.
 fn results(
     cli: Cli,
+    workshop: &Arc<Workshop>,
     wanted: impl Fn(&Case) -> bool,
     interrupt: &Interrupt,
 ) -> Result<Vec<CaseResult>, SuiteError> {
     let plan = Plan {
         cli,
+        workshop: Arc::clone(workshop),
         cases: suite::catalogue().into_iter().filter(wanted).collect(),
         jobs: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
         seed: None,

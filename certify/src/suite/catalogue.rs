@@ -2,6 +2,8 @@
 
 use matrix::clause::{self, Clause};
 use matrix::glob::Glob;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::area;
 use super::case::Case;
@@ -22,6 +24,51 @@ pub fn clauses() -> Result<Vec<Clause>, clause::ParseError> {
     .map(clause::parse)
     .collect::<Result<Vec<_>, _>>()
     .map(|files| files.concat())
+}
+
+/// The value of `schema` in a [`Listing`].
+pub const LISTING_SCHEMA: &str = "seaworthy.suite/1";
+
+/// What `seaworthy suite list --format json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Listing {
+    /// [`LISTING_SCHEMA`].
+    pub schema: String,
+    /// The cases, in the order in which they are run.
+    pub cases: Vec<ListedCase>,
+    /// The requirements that they prove.
+    pub requirements: Vec<Clause>,
+}
+
+/// A case as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ListedCase {
+    /// `area.name`.
+    pub id: String,
+    /// The area.
+    pub suite: String,
+    /// The requirements that it proves.
+    pub requirement: Vec<String>,
+}
+
+/// Lists `cases` with the requirements that they prove.
+pub fn listing(cases: &[Case]) -> Result<Listing, clause::ParseError> {
+    let proved = |id: &str| cases.iter().any(|case| case.requirements.contains(&id));
+    Ok(Listing {
+        schema: LISTING_SCHEMA.to_owned(),
+        requirements: clauses()?
+            .into_iter()
+            .filter(|clause| proved(&clause.id))
+            .collect(),
+        cases: cases
+            .iter()
+            .map(|case| ListedCase {
+                id: case.id.to_owned(),
+                suite: case.area().to_owned(),
+                requirement: case.requirements.iter().map(|&id| id.to_owned()).collect(),
+            })
+            .collect(),
+    })
 }
 
 /// Which cases are wanted.

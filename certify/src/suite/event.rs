@@ -2,13 +2,14 @@
 
 use matrix::outcome::{CaseResult, Counts};
 use matrix::results::EngineIdentity;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One line of `seaworthy suite run --format json`.
 ///
 /// A stream that doesn't end with [`Event::End`] was broken off: what is in it stands, and
 /// nothing is known of the other cases.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
     /// The first line.

@@ -112,6 +112,13 @@ impl Machine {
     }
 }
 
+/// What a kernel without namespaces of control groups lacks.
+pub(super) const CGROUP_NAMESPACE: &str = "kernel.ns.cgroup";
+/// What a kernel without POSIX message queues lacks.
+pub(super) const MESSAGE_QUEUES: &str = "kernel.ipc.mqueue";
+/// What a machine lacks where access to devices can't be limited.
+pub(super) const DEVICES: &str = "kernel.cgroup.devices";
+
 /// A controller that cases look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Controller {
@@ -202,6 +209,19 @@ mod tests {
             group(Controller::Pids),
             Group::V2("/sys/fs/cgroup/unified/a/d".into())
         );
+    }
+
+    #[test]
+    fn cases_are_skipped_for_requirements_that_the_check_knows() {
+        let known = matrix::requirement::Catalogue::built_in().unwrap();
+        let controllers = [Controller::Memory, Controller::Cpu, Controller::Pids];
+        let ids = controllers.map(Controller::requirement);
+        for id in [CGROUP_NAMESPACE, MESSAGE_QUEUES, DEVICES]
+            .into_iter()
+            .chain(ids)
+        {
+            assert!(known.get(id).is_some(), "{id}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod event;
 mod image;
 mod inherit;
 mod interrupt;
+mod lab;
 mod machine;
 mod patience;
 mod process;
@@ -20,7 +21,10 @@ mod run;
 mod scene;
 
 pub use case::{Case, Proof, Unproven};
-pub use catalogue::{Selection, SelectionError, catalogue, clauses};
+pub use catalogue::{
+    LISTING_SCHEMA, ListedCase, Listing, Selection, SelectionError, catalogue, clauses, listing,
+};
 pub use event::Event;
 pub use interrupt::Interrupt;
+pub use lab::Workshop;
 pub use run::{Plan, SuiteError, run};

@@ -12,7 +12,8 @@ use matrix::outcome::{CaseResult, Counts, Outcome};
 use super::case::{Case, Unproven};
 use super::event::Event;
 use super::interrupt::Interrupt;
-use super::scene::Lab;
+use super::lab::{Lab, Workshop};
+use super::scene::Scene;
 use crate::adapter::Cli;
 
 #[cfg(panic = "abort")]
@@ -23,6 +24,8 @@ compile_error!("a panicking case must not end the run: build seaworthy with pani
 pub struct Plan {
     /// The engine under test.
     pub cli: Cli,
+    /// Where its images come from; runs against the same engine may share one.
+    pub workshop: Arc<Workshop>,
     /// The cases, in their order.
     pub cases: Vec<Case>,
     /// How many at a time; at least one.
@@ -42,6 +45,9 @@ pub enum SuiteError {
     #[error(transparent)]
     Engine(#[from] crate::adapter::IdentityError),
     /// Nowhere to work.
+    #[error("can't make a folder to work in: make room in the temporary folder, or set TMPDIR")]
+    Workshop(#[source] io::Error),
+    /// This machine can't be looked at.
     #[error("can't set up the suite: {0}")]
     Lab(Unproven),
     /// Whoever reads the events is gone.
@@ -57,6 +63,7 @@ pub fn run(
 ) -> Result<Counts, SuiteError> {
     let Plan {
         cli,
+        workshop,
         mut cases,
         jobs,
         seed,
@@ -68,7 +75,7 @@ pub fn run(
     }
     let engine = cli.identity()?;
     let shared = Arc::new(Shared {
-        lab: Lab::new(cli).map_err(SuiteError::Lab)?,
+        lab: Lab::new(cli, workshop).map_err(SuiteError::Lab)?,
         retries,
         interrupt: interrupt.clone(),
     });
@@ -171,7 +178,7 @@ fn judge(case: Case, shared: &Shared) -> CaseResult {
 
 /// Runs the case once. A panic is a failure of the case, and ends nothing else.
 fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
-    let proof = catch_unwind(AssertUnwindSafe(|| (case.run)(&lab.scene(case.id))));
+    let proof = catch_unwind(AssertUnwindSafe(|| (case.run)(&Scene::new(lab, case.id))));
     match proof {
         Ok(Ok(())) => (Outcome::Pass, String::new()),
         Ok(Err(unproven)) => {

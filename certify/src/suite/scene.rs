@@ -4,134 +4,30 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
 use super::case::{Proof, Unproven};
 use super::container::Container;
-use super::image::{BASE, base_archive, payload};
+use super::image::BASE;
+use super::lab::Lab;
 use super::machine::Machine;
 use super::process::Process;
-use crate::adapter::{Cli, Finished, Running};
-
-/// What all cases of a run share.
-#[derive(Debug)]
-pub(super) struct Lab {
-    pub(super) cli: Cli,
-    pub(super) machine: Machine,
-    work: TempDir,
-    prefix: String,
-    images: OnceLock<Proof>,
-    standard: OnceLock<Proof<Process>>,
-}
+use crate::adapter::{Finished, Running};
 
 /// What one case sees.
 #[derive(Debug)]
 pub(super) struct Scene<'lab> {
     lab: &'lab Lab,
     case: &'static str,
-    names: AtomicU32,
-}
-
-impl Lab {
-    /// Sets up folders and looks at the machine; the engine is not touched yet.
-    pub(super) fn new(cli: Cli) -> Proof<Self> {
-        let work = tempfile::Builder::new()
-            .prefix("seaworthy-suite-")
-            .tempdir()?;
-        // A container's user must be able to reach the volumes in it.
-        fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))?;
-        Ok(Self {
-            cli,
-            machine: Machine::look()?,
-            prefix: format!("sw{}", std::process::id()),
-            work,
-            images: OnceLock::new(),
-            standard: OnceLock::new(),
-        })
-    }
-
-    /// A scene for `case`.
-    pub(super) fn scene(&self, case: &'static str) -> Scene<'_> {
-        Scene {
-            lab: self,
-            case,
-            names: AtomicU32::new(0),
-        }
-    }
-
-    /// The tool as a file of the host.
-    fn tool(&self) -> PathBuf {
-        self.work.path().join("tool")
-    }
-
-    /// Makes and loads the images that most cases run, once.
-    fn images(&self) -> Proof {
-        let load = || {
-            let bytes = payload()?;
-            fs::write(self.tool(), &bytes)?;
-            fs::set_permissions(self.tool(), fs::Permissions::from_mode(0o755))?;
-            let archive = self.work.path().join("base.tar");
-            base_archive(&bytes, &archive)?;
-            let loaded = self
-                .cli
-                .run("load", [OsStr::new("-i"), archive.as_os_str()], None)?;
-            fs::remove_file(&archive)?;
-            if loaded.code() == 0 {
-                Ok(())
-            } else {
-                Err(Unproven::Fail(format!(
-                    "the engine refuses a good image: {}",
-                    loaded.account()
-                )))
-            }
-        };
-        self.images.get_or_init(load).clone()
-    }
-
-    /// Process 1 of a container with nothing but defaults, which lives as long as the run and
-    /// which cases only look at.
-    fn standard(&self) -> Proof<Process> {
-        let start = || {
-            let scene = self.scene("suite.standard");
-            let container = scene.start(&[], &["pause"])?;
-            let process = container.process;
-            // It is removed with all that is left at the end of the run.
-            std::mem::forget(container);
-            Ok(process)
-        };
-        self.standard.get_or_init(start).clone()
-    }
-
-    /// Ends a container, whatever it is doing, and removes it.
-    fn remove(&self, name: &str) {
-        let options = self.cli.engine().remove_now();
-        // One that is gone already is no error here; one that stays is found at the end.
-        drop(self.cli.run("rm", [options, &[name]].concat(), None));
-    }
-
-    /// Removes every container that carries this run's names, and tells which there were that
-    /// no case had meant to leave.
-    pub(super) fn clean_up(&self) -> Vec<String> {
-        let listed = self.cli.run("ps", ["-a"], None);
-        let listed = listed.map(|done| done.out()).unwrap_or_default();
-        let standard = format!("{}-suite-standard", self.prefix);
-        let mut leftovers = Vec::new();
-        for name in listed.split_whitespace() {
-            if name.starts_with(&self.prefix) {
-                self.remove(name);
-                if !name.starts_with(&standard) {
-                    leftovers.push(name.to_owned());
-                }
-            }
-        }
-        leftovers
-    }
 }
 
 impl<'lab> Scene<'lab> {
+    /// A scene for `case`.
+    pub(super) fn new(lab: &'lab Lab, case: &'static str) -> Self {
+        Self { lab, case }
+    }
+
     /// What this machine offers.
     pub(super) fn machine(&self) -> &'lab Machine {
         &self.lab.machine
@@ -151,21 +47,16 @@ impl<'lab> Scene<'lab> {
             .collect()
     }
 
-    /// A name that no other container of this run has.
+    /// A name that no other container of this process has.
     pub(super) fn name(&self) -> String {
-        let number = self.names.fetch_add(1, Ordering::Relaxed);
-        format!(
-            "{}-{}-{number}",
-            self.lab.prefix,
-            self.case.replace('.', "-")
-        )
+        self.lab.name(self.case)
     }
 
     /// A fresh folder on the host, readable for every user.
     pub(super) fn folder(&self) -> Proof<TempDir> {
         let folder = tempfile::Builder::new()
             .prefix("case-")
-            .tempdir_in(self.lab.work.path())?;
+            .tempdir_in(self.lab.workshop.folder())?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         Ok(folder)
     }
@@ -173,7 +64,7 @@ impl<'lab> Scene<'lab> {
     /// The tool as a file of the host.
     pub(super) fn tool_file(&self) -> Proof<PathBuf> {
         self.lab.images()?;
-        Ok(self.lab.tool())
+        Ok(self.lab.workshop.tool())
     }
 
     /// Runs any verb of the engine, whatever it comes to.

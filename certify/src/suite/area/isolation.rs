@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::suite::case::{Case, Proof, case};
 use crate::suite::check::{holds, same};
 use crate::suite::image::BASE;
+use crate::suite::machine;
 use crate::suite::process::{NAMESPACES, Process};
 use crate::suite::scene::Scene;
 
@@ -106,7 +107,7 @@ fn new_namespace(scene: &Scene<'_>, kind: &str) -> Proof {
     // Without the kind the kernel has no such link for anyone.
     if kind == "cgroup" && own.namespace(kind).is_err() {
         return Err(crate::suite::case::Unproven::Skip {
-            requirement: "kernel.ns.cgroup",
+            requirement: machine::CGROUP_NAMESPACE,
             why: "this kernel has no cgroup namespaces (4.6)".to_owned(),
         });
     }

@@ -2,6 +2,7 @@
 
 use crate::suite::case::{Case, Proof, Unproven, case};
 use crate::suite::check::{holds, same};
+use crate::suite::machine;
 use crate::suite::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
@@ -118,7 +119,7 @@ fn own_proc(scene: &Scene<'_>) -> Proof {
 fn own_cgroup(scene: &Scene<'_>) -> Proof {
     if !std::fs::exists("/proc/self/ns/cgroup")? {
         return Err(Unproven::Skip {
-            requirement: "kernel.ns.cgroup",
+            requirement: machine::CGROUP_NAMESPACE,
             why: "this kernel has no cgroup namespaces (4.6)".to_owned(),
         });
     }
@@ -150,7 +151,7 @@ fn devpts(scene: &Scene<'_>) -> Proof {
 fn mqueue(scene: &Scene<'_>) -> Proof {
     if !std::fs::read_to_string("/proc/filesystems")?.contains("mqueue") {
         return Err(Unproven::Skip {
-            requirement: "kernel.ipc.mqueue",
+            requirement: machine::MESSAGE_QUEUES,
             why: "this kernel has no POSIX message queues".to_owned(),
         });
     }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::suite::case::{Case, Proof, Unproven, case};
 use crate::suite::check::{holds, same};
+use crate::suite::machine;
 use crate::suite::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
@@ -248,7 +249,7 @@ fn devices(scene: &Scene<'_>) -> Proof {
         });
     if !controlled {
         return Err(Unproven::Skip {
-            requirement: "kernel.cgroup.devices",
+            requirement: machine::DEVICES,
             why: "neither the devices controller nor a unified hierarchy is mounted".to_owned(),
         });
     }
