@@ -13,6 +13,7 @@ struct Tally {
     passed: usize,
     waived: Vec<String>,
     failed: Vec<String>,
+    tolerated: Vec<String>,
     unknown: usize,
     expected: usize,
 }
@@ -32,6 +33,7 @@ pub(super) fn verdict(
     let tally = Tally::of(trial, cell, cases);
     let mut reasons = tally.failed.clone();
     reasons.extend(tally.waived.iter().cloned());
+    reasons.extend(tally.tolerated.iter().cloned());
     let conclusive = tally.passed + tally.waived.len() + tally.failed.len();
     #[expect(
         clippy::cast_precision_loss,
@@ -128,7 +130,12 @@ impl Tally {
                         ));
                     }
                 }
-                Outcome::Flaky if trial.policy.flaky == Lenience::Tolerate => {}
+                Outcome::Flaky if trial.policy.flaky == Lenience::Tolerate => {
+                    tally.tolerated.push(format!(
+                        "case `{}` passed and failed, which policy `{}` tolerates",
+                        case.id, trial.policy.name
+                    ));
+                }
                 Outcome::Flaky | Outcome::Fail => tally.failure(trial, cell, case),
             }
         }
