@@ -348,7 +348,7 @@ fn a_bomb_is_refused_before_it_fills_the_disk() {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&header).unwrap();
     let zeros = vec![0; 1 << 20];
-    for _ in 0..1040 {
+    for _ in 0..264 {
         encoder.write_all(&zeros).unwrap();
     }
     assert_bytes_refused(encoder.finish().unwrap(), "grows more than 1000 times");

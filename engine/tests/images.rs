@@ -33,6 +33,8 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
+type Pack = fn(&[u8]) -> Vec<u8>;
+
 /// An image to be packed.
 struct Sample {
     layers: Vec<Vec<u8>>,
@@ -233,7 +235,7 @@ fn whiteouts_and_links_hold_on_vfs() {
 
 #[test]
 fn every_compression_of_layers_and_of_the_whole_gives_the_same_image() {
-    let packs: [fn(&[u8]) -> Vec<u8>; 3] = [gzip, zstd, <[u8]>::to_vec];
+    let packs: [Pack; 3] = [gzip, zstd, <[u8]>::to_vec];
     for layer in packs {
         for whole in packs {
             let scene = Scene::new(DriverName::Vfs);
@@ -284,7 +286,11 @@ fn what_docker_save_writes_loads_with_all_its_names() {
     let scene = Scene::new(DriverName::Overlay);
     let store = scene.store();
     let image = loaded(&store, tar(&docker_archive(&Sample::usual()))).remove(0);
-    let names: Vec<String> = image.names.iter().map(|name| name.familiar()).collect();
+    let names: Vec<String> = image
+        .names
+        .iter()
+        .map(keel::image::reference::Reference::familiar)
+        .collect();
     assert_eq!(names, ["sample:1", "other/name:2"]);
     assert_eq!(image.id, Sample::usual().id());
     assert_usual(&store);

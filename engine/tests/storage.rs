@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a failure is a failed test"
 )]
 
@@ -286,11 +287,11 @@ fn everything_can_be_done_twice(driver: DriverName) {
     let scene = Scene::new(driver);
     let storage = scene.storage();
     let one = commit(&storage, "1", None, |root| {
-        fs::write(root.join("first"), "x").unwrap()
+        fs::write(root.join("first"), "x").unwrap();
     });
 
     let again = commit(&storage, "1", None, |root| {
-        fs::write(root.join("second"), "x").unwrap()
+        fs::write(root.join("second"), "x").unwrap();
     });
 
     let driver = storage.driver();

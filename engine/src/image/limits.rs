@@ -24,8 +24,8 @@ pub const MAX_LAYER_BYTES: u64 = 64 << 30;
 /// honestly, so only what is near the worst is refused.
 pub const MAX_RATIO: u64 = 1000;
 
-/// Bytes of a layer from which [`MAX_RATIO`] counts: 1 GiB.
-pub const RATIO_FREE_BYTES: u64 = 1 << 30;
+/// Bytes of a layer from which [`MAX_RATIO`] counts: 256 MiB.
+pub const RATIO_FREE_BYTES: u64 = 256 << 20;
 
 /// Bytes of a path in a tar, as the kernel's `PATH_MAX`.
 pub const MAX_PATH_BYTES: usize = 4096;

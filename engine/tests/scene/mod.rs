@@ -2,6 +2,7 @@
 //! mounts that nobody else sees and that end with the test's thread, and pictures of trees.
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -10,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -180,7 +182,6 @@ pub fn picture(root: &Path, restless: &[&str]) -> Picture {
 fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
     let folder = fs::File::open(path.parent().unwrap()).unwrap();
     let name = path.file_name().unwrap();
-    use std::os::fd::AsFd as _;
     keel::sys::xattr::list_at(folder.as_fd(), name)
         .unwrap()
         .into_iter()

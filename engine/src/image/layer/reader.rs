@@ -339,22 +339,10 @@ impl<R: Read> TarReader<R> {
         if self.entries > MAX_ENTRIES {
             return Err(TarError::TooMany);
         }
-        // The sum of all bytes, those of the sum itself taken as spaces.
-        let sum: u32 = header
-            .as_bytes()
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| {
-                if (148..156).contains(&at) {
-                    u32::from(b' ')
-                } else {
-                    u32::from(*byte)
-                }
-            })
-            .sum();
-        match header.cksum() {
-            Ok(written) if written == sum => Ok(Some(header)),
-            _ => Err(TarError::Checksum(self.entries)),
+        if header.cksum().ok() == Some(checksum(header.as_bytes())) {
+            Ok(Some(header))
+        } else {
+            Err(TarError::Checksum(self.entries))
         }
     }
 
@@ -440,6 +428,13 @@ pub(super) fn read_error(error: io::Error) -> TarError {
     } else {
         TarError::Read(error)
     }
+}
+
+/// The sum of a header's bytes, those of the sum itself (148 to 155) taken as spaces.
+fn checksum(block: &[u8; BLOCK]) -> u32 {
+    let sum = |bytes: &[u8]| bytes.iter().copied().map(u32::from).sum::<u32>();
+    let own = block.get(148..156).map_or(0, sum);
+    sum(block) - own + 8 * u32::from(b' ')
 }
 
 fn before_nul(data: &[u8]) -> Vec<u8> {
