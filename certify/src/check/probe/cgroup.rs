@@ -6,6 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use matrix::support::Probe;
+use matrix::version::KernelVersion;
+use nix::libc;
 use nix::mount::{MsFlags, mount};
 
 use super::{Findings, Scratch, fails, mount_point, note, undecided, works};
@@ -22,23 +25,6 @@ const CONTROLLERS: [(&str, &str, Option<&str>); 7] = [
 ];
 
 pub(super) fn probe(findings: &mut Findings, scratch: Scratch) {
-    let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let knows = |name: &str| {
-        filesystems
-            .lines()
-            .any(|line| line.split_whitespace().next_back() == Some(name))
-    };
-    for (id, name) in [
-        ("kernel.cgroup.v1", "cgroup"),
-        ("kernel.cgroup.v2", "cgroup2"),
-    ] {
-        let finding = if knows(name) {
-            works(format!("the kernel knows the file system {name}"))
-        } else {
-            fails(format!("the kernel does not know the file system {name}"))
-        };
-        note(findings, id, finding);
-    }
     let unified = unified(scratch);
     for (id, v1, v2) in CONTROLLERS {
         note(
@@ -47,19 +33,97 @@ pub(super) fn probe(findings: &mut Findings, scratch: Scratch) {
             controller(v1, v2, unified.as_deref(), scratch),
         );
     }
+    let by_controllers = |id: &str| findings_of(findings, id);
+    let v1 = first_hierarchy(scratch);
+    let v2 = second_hierarchy(unified.as_deref());
+    let whole = match (&v1, &v2) {
+        (Probe::Works { how }, _) | (_, Probe::Works { how }) => {
+            // A controller that neither has makes neither complete.
+            match by_controllers("kernel.cgroup.memory") {
+                Some(Probe::Fails { why }) => fails(why.clone()),
+                _ => works(how.clone()),
+            }
+        }
+        (Probe::Fails { why }, Probe::Fails { .. }) => fails(why.clone()),
+        _ => undecided("no hierarchy shows all of its controllers"),
+    };
+    note(findings, "kernel.cgroup.v1", v1);
+    note(findings, "kernel.cgroup.v2", v2);
+    note(findings, "kernel.cgroup.hierarchy", whole);
 }
 
-fn controller(
-    v1: &str,
-    v2: Option<&str>,
-    unified: Option<&str>,
-    scratch: Scratch,
-) -> matrix::support::Probe {
+fn findings_of<'a>(findings: &'a Findings, id: &str) -> Option<&'a Probe> {
+    findings
+        .iter()
+        .find(|(found, _)| found.as_str() == id)
+        .map(|(_, probe)| probe)
+}
+
+/// Whether the kernel knows a file system by this name.
+fn knows(name: &str) -> bool {
+    fs::read_to_string("/proc/filesystems")
+        .unwrap_or_default()
+        .lines()
+        .any(|line| line.split_whitespace().next_back() == Some(name))
+}
+
+/// Complete when memory, devices and freezer have v1 hierarchies. Where v2 has taken a
+/// controller, mounting its v1 hierarchy is refused though the kernel could do it, so that a
+/// refusal alone proves nothing.
+fn first_hierarchy(scratch: Scratch) -> Probe {
+    if !knows("cgroup") {
+        return fails("the kernel does not know the file system cgroup");
+    }
+    let needed = ["memory", "devices", "freezer"];
+    if needed.iter().all(|name| is_mounted(name)) {
+        return works("the v1 hierarchies of memory, devices and freezer are mounted");
+    }
+    if scratch != Scratch::Ready {
+        return undecided("mounting v1 hierarchies needs root");
+    }
+    let refused = needed
+        .iter()
+        .filter(|name| !is_mounted(name))
+        .find_map(|name| mount_first(name, "whole").err().map(|error| (name, error)));
+    match refused {
+        None => works("v1 hierarchies of memory, devices and freezer can be mounted"),
+        Some((name, error)) => {
+            undecided(format!("mounting the v1 hierarchy of {name} gives {error}"))
+        }
+    }
+}
+
+/// Complete when memory, cpu and pids are there. A controller that is mounted on v1 is absent
+/// from it, so that absence alone proves nothing.
+fn second_hierarchy(unified: Option<&str>) -> Probe {
+    if !knows("cgroup2") {
+        return fails("the kernel does not know the file system cgroup2");
+    }
+    let has = |name: &str| unified.is_some_and(|all| all.split_whitespace().any(|one| one == name));
+    if ["memory", "cpu", "pids"].iter().all(|name| has(name)) {
+        works("cgroup.controllers names memory, cpu and pids")
+    } else {
+        undecided("cgroup.controllers does not name memory, cpu and pids, perhaps as v1 has them")
+    }
+}
+
+fn mount_first(controller: &str, prefix: &str) -> std::io::Result<()> {
+    let point = mount_point(&format!("{prefix}-{controller}"))?;
+    mount(
+        Some("cgroup"),
+        &point,
+        Some("cgroup"),
+        MsFlags::empty(),
+        Some(controller),
+    )?;
+    Ok(())
+}
+
+fn controller(v1: &str, v2: Option<&str>, unified: Option<&str>, scratch: Scratch) -> Probe {
     let has = |name: &str| unified.is_some_and(|all| all.split_whitespace().any(|one| one == name));
     if v2.is_some_and(has) {
         return works(format!("cgroup.controllers names {v1}"));
     }
-    // Every group but the root of v2 can be frozen since 5.2, without a controller.
     if v2.is_none() && unified.is_some_and(|_| can_freeze()) {
         return works("cgroup v2 has cgroup.freeze");
     }
@@ -71,17 +135,17 @@ fn controller(
             "mounting the v1 hierarchy of {v1} gives {errno}: it needs root"
         ));
     }
-    let tried = mount_point(v1).and_then(|point| {
-        Ok(mount(
-            Some("cgroup"),
-            &point,
-            Some("cgroup"),
-            MsFlags::empty(),
-            Some(v1),
-        )?)
-    });
-    match tried {
+    match mount_first(v1, "one") {
         Ok(()) => works(format!("the v1 hierarchy of {v1} was mounted")),
+        // In use elsewhere, or forbidden here: nothing about the kernel.
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EPERM | libc::EACCES | libc::EBUSY)
+            ) =>
+        {
+            undecided(format!("mounting the v1 hierarchy of {v1} gives {error}"))
+        }
         Err(error) => fails(format!(
             "no hierarchy has the controller {v1}: mounting one gives {error}"
         )),
@@ -111,26 +175,13 @@ fn is_mounted(controller: &str) -> bool {
     mounted_at("cgroup", Some(controller)).is_some()
 }
 
+/// Every group but the root of v2 has cgroup.freeze since 5.2; before there is any group, only
+/// the version tells.
 fn can_freeze() -> bool {
-    let Some(point) = mounted_at("cgroup2", None) else {
-        return false;
-    };
-    let Ok(own) = fs::read_to_string("/proc/self/cgroup") else {
-        return false;
-    };
-    let own = own
-        .lines()
-        .find_map(|line| line.strip_prefix("0::/"))
-        .unwrap_or_default();
-    if point.join(own).join("cgroup.freeze").exists() {
-        return true;
-    }
-    // The root has no such file; any child has.
-    fs::read_dir(&point)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|entry| entry.path().join("cgroup.freeze").exists())
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release
+        .parse::<KernelVersion>()
+        .is_ok_and(|version| version >= KernelVersion::new(5, 2))
 }
 
 /// Where a file system of this type, with this option of its superblock, is mounted.

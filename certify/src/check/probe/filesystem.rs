@@ -8,7 +8,8 @@ use nix::mount::{MsFlags, mount};
 use super::{Findings, Scratch, fails, mount_point, not_loaded, note, undecided, works};
 
 /// Requirement → file system.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
+    ("kernel.fs.tmpfs", "tmpfs"),
     ("kernel.storage.aufs", "aufs"),
     ("kernel.storage.btrfs", "btrfs"),
     ("kernel.storage.ext4", "ext4"),

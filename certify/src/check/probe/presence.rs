@@ -14,12 +14,31 @@ enum Absence {
 }
 
 /// Requirement, the file whose presence proves it, and what its absence says.
-const FILES: [(&str, &str, Absence); 8] = [
+const FILES: [(&str, &str, Absence); 19] = [
+    ("kernel.ns.core", "/proc/self/ns/uts", Absence::Nothing),
+    ("kernel.fs.proc", "/proc/version", Absence::Nothing),
+    ("kernel.fs.sysfs", "/sys/kernel", Absence::Nothing),
+    ("kernel.cgroup.core", "/proc/self/cgroup", Absence::Nothing),
     ("kernel.security.keys", "/proc/keys", Absence::Nothing),
     (
         "kernel.devices.pts-instances",
         "/dev/pts/ptmx",
         Absence::Nothing,
+    ),
+    ("kernel.devices.unix98-ptys", "/dev/ptmx", Absence::Nothing),
+    ("kernel.net.inet", "/proc/sys/net/ipv4", Absence::Nothing),
+    ("kernel.net.ipv6", "/proc/sys/net/ipv6", Absence::NotLoaded),
+    ("kernel.net.unix", "/proc/net/unix", Absence::NotLoaded),
+    ("kernel.net.packet", "/proc/net/packet", Absence::NotLoaded),
+    (
+        "kernel.net.netfilter",
+        "/proc/net/netfilter",
+        Absence::Nothing,
+    ),
+    (
+        "kernel.net.conntrack",
+        "/proc/sys/net/netfilter/nf_conntrack_max",
+        Absence::NotLoaded,
     ),
     ("kernel.net.veth", "/sys/module/veth", Absence::Nothing),
     ("kernel.net.bridge", "/sys/module/bridge", Absence::Nothing),
