@@ -9,6 +9,7 @@ use oci_spec::runtime::{
 };
 
 use super::config::{Config, HostConfig};
+use super::files::{self, Place};
 use super::options::{CapabilityChange, Device, Seccomp, capabilities_in, effective_capabilities};
 use super::spec::{Facts, Presence};
 use super::user::Identity;
@@ -29,7 +30,10 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
         cgroups: Presence::from(mode != Mode::Absent),
         cgroup_namespaces: Presence::from(Path::new("/proc/self/ns/cgroup").exists()),
         swap_limit: swap_limit(config, mode),
-        files: container.folder().to_owned(),
+        files: match files::provide(container, root)? {
+            Place::Folder => Some(container.folder().to_owned()),
+            Place::Tree => None,
+        },
     })
 }
 

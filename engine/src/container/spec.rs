@@ -33,8 +33,9 @@ pub struct Facts {
     pub cgroup_namespaces: Presence,
     /// Whether this kernel can limit swap.
     pub swap_limit: Presence,
-    /// The folder that holds `hostname`, `hosts` and `resolv.conf` for the container.
-    pub files: PathBuf,
+    /// The folder that holds `hostname`, `hosts` and `resolv.conf` for the container; `None`: they
+    /// are in its tree already.
+    pub files: Option<PathBuf>,
 }
 
 /// Whether something is there.

@@ -49,7 +49,7 @@ const SHM: &str = "/dev/shm";
 const SHM_SIZE: u64 = 64 << 20;
 
 /// The files that tell a container its name and where to ask for others'.
-pub(super) const FILES: [&str; 3] = ["resolv.conf", "hostname", "hosts"];
+const FILES: [&str; 3] = ["resolv.conf", "hostname", "hosts"];
 
 /// All mounts, in the order in which they are made: what lies above comes first.
 pub(super) fn mounts(host: &HostConfig, facts: &Facts) -> Result<Vec<Mount>, OciSpecError> {
@@ -77,9 +77,11 @@ pub(super) fn mounts(host: &HostConfig, facts: &Facts) -> Result<Vec<Mount>, Oci
     if facts.cgroups == Presence::Present {
         all.push(with_access(CGROUP, &["relatime"])?);
     }
-    for file in FILES {
-        let target = Path::new("/etc").join(file);
-        all.push(bind(&facts.files.join(file), &target, Access::ReadWrite)?);
+    if let Some(folder) = &facts.files {
+        for file in FILES {
+            let target = Path::new("/etc").join(file);
+            all.push(bind(&folder.join(file), &target, Access::ReadWrite)?);
+        }
     }
     let wanted: Vec<&Path> = host
         .volumes

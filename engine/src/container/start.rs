@@ -8,7 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::state::{Incarnation, State, Status, boot_id};
 use super::stdio::{self, Ends, Wishes};
-use super::{Container, Error, clock, facts, files, spec, supervise};
+use super::{Container, Error, clock, facts, spec, supervise};
 use crate::runtime::{self, Init, Launch, Process, requirement};
 use crate::storage::{Keep, Storage};
 
@@ -64,11 +64,6 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
     let rootfs = storage.driver().mount(&container.tree()?, keep)?;
     let root = File::open(&rootfs).map_err(Error::io("open", &rootfs))?;
     let facts = facts::gather(container, root.as_fd())?;
-    files::write(
-        container.folder(),
-        &config.process.hostname,
-        config.host.network,
-    )?;
     make_volume_sources(container)?;
     let spec = spec::spec(config, &facts).map_err(Error::Spec)?;
     let (stdio, console, mut ends) =

@@ -18,6 +18,7 @@ use crate::image::digest::{ChainId, Digest};
 use crate::storage::attributes::copy_attributes;
 use crate::storage::compare::{self, Presence};
 use crate::storage::private::in_private_mounts;
+use crate::storage::remove::remove_tree;
 use crate::storage::{Change, Driver, DriverName, Fill, Home, Keep, StorageError, Tree, TreeName};
 
 /// Layers that one mount can have: the kernel allows 500, but its options must fit in one page,
@@ -117,8 +118,7 @@ impl Driver for Overlay {
                     fill(root.as_fd()).map_err(StorageError::Fill)
                 })?;
                 for folder in [&work, &merged] {
-                    super::remove::remove_tree(folder)
-                        .map_err(StorageError::io("remove", folder))?;
+                    remove_tree(folder).map_err(StorageError::io("remove", folder))?;
                 }
                 filled
             }
@@ -180,8 +180,11 @@ impl Driver for Overlay {
         match tree {
             Tree::Layer(chain) => self.home.discard(&self.home.layer(chain)),
             Tree::Container(name) => {
+                // Straight away and not by way of the staging folder: the tree is nobody's any
+                // more, and what a crash leaves of it is removed with the container's record.
                 self.unmount(name)?;
-                self.home.discard(&self.home.container(name))
+                let folder = self.home.container(name);
+                remove_tree(&folder).map_err(StorageError::io("remove", folder))
             }
         }
     }

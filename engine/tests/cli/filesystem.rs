@@ -90,6 +90,21 @@ fn name_files_are_the_containers_own_and_writable() {
     let script = "echo 10.0.0.1 db >> /etc/hosts && grep -c . /etc/hosts && cat /etc/hostname";
     let said = keel.sh(&["--hostname", "boat"], script).success();
     assert_eq!(said, "7\nboat\n");
+    let args = [
+        "run",
+        "--hostname",
+        "boat",
+        super::keel::IMAGE,
+        "sh",
+        "-c",
+        script,
+    ];
+    assert_eq!(keel.call(args).success(), "7\nboat\n");
+    assert_eq!(
+        keel.sh(&["--read-only"], "cat /etc/hosts | grep -c .")
+            .success(),
+        "6\n"
+    );
     let ours = std::fs::read_to_string("/etc/hosts").unwrap();
     assert!(!ours.contains("10.0.0.1 db"));
     let resolver = keel.sh(&[], "cat /etc/resolv.conf").success();

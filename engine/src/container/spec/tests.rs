@@ -4,7 +4,7 @@ use serde_json::Value;
 use super::*;
 use crate::container::config::{ImageUsed, SCHEMA};
 use crate::container::id::ContainerId;
-use crate::container::options::default_capabilities;
+use crate::container::options::{capabilities_in, default_capabilities};
 
 fn config(process: ProcessConfig, host: HostConfig) -> Config {
     let id = ContainerId::try_from("ab".repeat(32)).unwrap();
@@ -45,7 +45,7 @@ fn facts() -> Facts {
         cgroups: Presence::Present,
         cgroup_namespaces: Presence::Present,
         swap_limit: Presence::Present,
-        files: PathBuf::from("/var/lib/keel/containers/web-abababababab"),
+        files: Some(PathBuf::from("/var/lib/keel/containers/web-abababababab")),
     }
 }
 
@@ -78,7 +78,16 @@ fn a_container_gets_what_docker_gives_it() {
 
 #[test]
 fn a_privileged_container_gets_everything() {
-    assert_json_snapshot!("privileged", host(|host| host.privileged = true));
+    let privileged = HostConfig {
+        privileged: true,
+        ..HostConfig::default()
+    };
+    let facts = Facts {
+        capabilities: capabilities_in(u64::MAX),
+        ..facts()
+    };
+    let spec = json(&config(ProcessConfig::default(), privileged), &facts);
+    assert_json_snapshot!("privileged", spec);
 }
 
 #[test]
