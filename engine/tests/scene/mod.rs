@@ -2,12 +2,15 @@
 //! mounts that nobody else sees and that end with the test's thread, and pictures of trees.
 #![allow(
     dead_code,
+    clippy::indexing_slicing,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "each test program uses a part of it, and a failure here is a failed test"
 )]
+
+pub mod sample;
 
 use std::collections::BTreeMap;
 use std::fs;
