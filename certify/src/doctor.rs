@@ -265,11 +265,10 @@ fn kvm(host: &Host) -> Check {
                 "{}: {error}; cells run under TCG, 10 to 50 times slower",
                 host.kvm.display()
             ),
-            match error.kind() {
-                std::io::ErrorKind::PermissionDenied => "add yourself to the group `kvm`",
-                _ => {
-                    "turn virtualisation on in the firmware, or for a guest in its host, and load `kvm_intel` or `kvm_amd`"
-                }
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                "add yourself to the group `kvm`"
+            } else {
+                "turn virtualisation on in the firmware, or for a guest in its host, and load `kvm_intel` or `kvm_amd`"
             },
         ),
     }
@@ -342,7 +341,13 @@ fn free_mib(folder: &Path) -> Option<u64> {
     let whole = std::path::absolute(folder).ok()?;
     let there = whole.ancestors().find(|ancestor| ancestor.exists())?;
     let facts = nix::sys::statvfs::statvfs(there).ok()?;
-    Some(u64::from(facts.blocks_available()).saturating_mul(u64::from(facts.fragment_size())) >> 20)
+    // 32-bit hosts have narrower types here.
+    #[allow(clippy::useless_conversion, reason = "not useless on 32-bit hosts")]
+    let (blocks, size) = (
+        u64::from(facts.blocks_available()),
+        u64::from(facts.fragment_size()),
+    );
+    Some(blocks.saturating_mul(size) >> 20)
 }
 
 #[cfg(test)]

@@ -181,10 +181,10 @@ fn what_is_no_configuration_is_refused_with_a_reason() {
         let output = scene.check(&["--config", name]);
         assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{name}");
-        told += &format!(
-            "{name}\n  {}\n",
-            stderr(&output).trim().replace('\n', "\n  ")
-        );
+        told.push_str(name);
+        told.push_str("\n  ");
+        told.push_str(&stderr(&output).trim().replace('\n', "\n  "));
+        told.push('\n');
     }
     insta::assert_snapshot!(told);
 }

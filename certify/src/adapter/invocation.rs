@@ -89,10 +89,10 @@ pub struct Running {
 impl Invocation {
     /// Executes `program` with `args`.
     pub fn new<S: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = S>) -> Self {
-        let mut argv = vec![program.as_os_str().to_owned()];
-        argv.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        let mut words = vec![program.as_os_str().to_owned()];
+        words.extend(args.into_iter().map(|word| word.as_ref().to_owned()));
         Self {
-            argv,
+            argv: words,
             shown: None,
             stdin: None,
             deadline: DEADLINE,

@@ -9,7 +9,7 @@ use crate::render::{self, FORMATS, Report};
 use crate::run::folder::{RunFolder, name};
 use crate::terminal;
 
-/// Render a run folder again: a web page, Markdown, JUnit, TAP and JSON
+/// Render a run folder again, as a web page and for programs
 ///
 /// Rendering reads the run folder alone, so it can be repeated anywhere and at any time.
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! JUnit XML, in the dialect that CI systems agree on: a suite a cell, a test case a case.
+//! `JUnit` XML, in the dialect that CI systems agree on: a suite a cell, a test case a case.
 //!
 //! A failed or flaky case is a `failure`, a broken one an `error` (the harness's or the
 //! machine's), a skip is `skipped`. A cell without cases is one case that is skipped, so that

@@ -10,61 +10,7 @@ use matrix::verdict::Verdict;
 use super::{About, Evidence, Gap, Report};
 
 pub(super) fn report() -> Report {
-    let cells = vec![
-        cell(
-            "debian-11/5.10/amd64/overlay/v2",
-            Verdict::Certified,
-            &[],
-            vec![
-                case("lifecycle.exit-status", Outcome::Pass, 41, ""),
-                case("limits.pids", Outcome::Pass, 1203, ""),
-                case("limits.hugetlb", Outcome::Skip, 2, "kernel.cgroup.hugetlb"),
-            ],
-        ),
-        cell(
-            "debian-12/6.1/amd64/overlay/v2",
-            Verdict::NotCertified,
-            &["`limits.pids` failed: the policy demands every case"],
-            vec![
-                case("lifecycle.exit-status", Outcome::Pass, 39, ""),
-                case(
-                    "limits.pids",
-                    Outcome::Fail,
-                    812,
-                    "expected pids.max = 16\nsaw `max` | <script>alert(1)</script>",
-                ),
-                case(
-                    "isolation.net",
-                    Outcome::Flaky,
-                    77,
-                    "failed, then passed: lo was down",
-                ),
-            ],
-        ),
-        cell(
-            "debian-12/6.1/amd64/btrfs/v2",
-            Verdict::CertifiedWithWaivers,
-            &["`images.opaque` is waived until 2027-01-31 by storage@example.org: #12"],
-            vec![case(
-                "images.opaque",
-                Outcome::Fail,
-                9,
-                "`hidden` is still there",
-            )],
-        ),
-        cell(
-            "debian-13/6.12/amd64/overlay/v2",
-            Verdict::NotTested,
-            &["the machine failed twice: kernel panic: VFS: Unable to mount root fs"],
-            vec![case(
-                "lifecycle.exit-status",
-                Outcome::Broken,
-                0,
-                "the guest is gone",
-            )],
-        ),
-        unsupported("debian-13/6.12/amd64/aufs/v2"),
-    ];
+    let cells = cells();
     let mut totals = Totals {
         cells: Verdict::ALL.iter().map(|verdict| (*verdict, 0)).collect(),
         cases: cells.iter().map(|cell| cell.cases).sum(),
@@ -118,6 +64,64 @@ pub(super) fn report() -> Report {
         },
         evidence,
     }
+}
+
+fn cells() -> Vec<CellResult> {
+    vec![
+        cell(
+            "debian-11/5.10/amd64/overlay/v2",
+            Verdict::Certified,
+            &[],
+            vec![
+                case("lifecycle.exit-status", Outcome::Pass, 41, ""),
+                case("limits.pids", Outcome::Pass, 1203, ""),
+                case("limits.hugetlb", Outcome::Skip, 2, "kernel.cgroup.hugetlb"),
+            ],
+        ),
+        cell(
+            "debian-12/6.1/amd64/overlay/v2",
+            Verdict::NotCertified,
+            &["`limits.pids` failed: the policy demands every case"],
+            vec![
+                case("lifecycle.exit-status", Outcome::Pass, 39, ""),
+                case(
+                    "limits.pids",
+                    Outcome::Fail,
+                    812,
+                    "expected pids.max = 16\nsaw `max` | <script>alert(1)</script>",
+                ),
+                case(
+                    "isolation.net",
+                    Outcome::Flaky,
+                    77,
+                    "failed, then passed: lo was down",
+                ),
+            ],
+        ),
+        cell(
+            "debian-12/6.1/amd64/btrfs/v2",
+            Verdict::CertifiedWithWaivers,
+            &["`images.opaque` is waived until 2027-01-31 by storage@example.org: #12"],
+            vec![case(
+                "images.opaque",
+                Outcome::Fail,
+                9,
+                "`hidden` is still there",
+            )],
+        ),
+        cell(
+            "debian-13/6.12/amd64/overlay/v2",
+            Verdict::NotTested,
+            &["the machine failed twice: kernel panic: VFS: Unable to mount root fs"],
+            vec![case(
+                "lifecycle.exit-status",
+                Outcome::Broken,
+                0,
+                "the guest is gone",
+            )],
+        ),
+        unsupported("debian-13/6.12/amd64/aufs/v2"),
+    ]
 }
 
 fn case(id: &str, outcome: Outcome, ms: u64, detail: &str) -> CaseResult {

@@ -51,8 +51,7 @@ pub(super) fn probe(findings: &mut Findings, scratch: Scratch) {
 
 /// Mounts an overlay on the scratch tmpfs and removes a lower file in it, which makes a whiteout.
 fn overlay() -> io::Result<()> {
-    let [lower, upper, work, merged] =
-        ["lower", "upper", "work", "merged"].map(|name| mount_point(name));
+    let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(mount_point);
     let (lower, upper, work, merged) = (lower?, upper?, work?, merged?);
     fs::write(lower.join("file"), "")?;
     let options = format!(

@@ -1,5 +1,6 @@
 //! `seaworthy image fetch`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use vm_images::catalogue::Wanted;
@@ -102,14 +103,17 @@ pub(crate) fn fetch(
     source: &Source,
 ) -> Result<Vec<Kernel>, Failure> {
     let watcher = Watcher::new(terminal::progress());
-    store
-        .fetch(wanted, source, &watcher)
-        .map_err(|error| match &error {
-            StoreError::Unknown(_) | StoreError::Fetch(FetchError::Offline { .. }) => {
-                Failure::Input(error.into())
-            }
-            _ => Failure::Harness(error.into()),
-        })
+    store.fetch(wanted, source, &watcher).map_err(|error| {
+        let is_input = matches!(
+            error,
+            StoreError::Unknown(_) | StoreError::Fetch(FetchError::Offline { .. })
+        );
+        if is_input {
+            Failure::Input(error.into())
+        } else {
+            Failure::Harness(error.into())
+        }
+    })
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
@@ -126,7 +130,8 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     let mut lines = String::new();
     for kernel in kernels {
         let id = kernel.id.map(|id| id.to_string()).unwrap_or_default();
-        lines += &format!("{id} {}\n", kernel.release);
+        // Writing into a String cannot fail.
+        let _ = writeln!(lines, "{id} {}", kernel.release);
     }
     terminal::answer(&lines)?;
     Ok(Answer::Yes)

@@ -1,5 +1,6 @@
 //! `seaworthy image prune`.
 
+use std::fmt::Write as _;
 use vm_images::store::PruneMode;
 
 use super::{Answer, Failure, StoreArgs, megabytes};
@@ -25,10 +26,11 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
         PruneMode::Remove
     };
     let pruned = args.store.open()?.prune(mode)?;
-    let lines: String = pruned
-        .iter()
-        .map(|item| format!("{}\n", item.path.display()))
-        .collect();
+    let mut lines = String::new();
+    for item in &pruned {
+        // Writing into a String cannot fail.
+        let _ = writeln!(lines, "{}", item.path.display());
+    }
     terminal::answer(&lines)?;
     let total = megabytes(pruned.iter().map(|item| item.size).sum());
     terminal::message(&match mode {

@@ -1,4 +1,4 @@
-//! The page in a real browser, driven through WebDriver (W3C, with `ChromeDriver`'s log endpoint).
+//! The page in a real browser, driven through `WebDriver` (W3C, with `ChromeDriver`'s log endpoint).
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::sample;
 
-/// The key under which WebDriver names an element.
+/// The key under which `WebDriver` names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one page open; both end with the value.
