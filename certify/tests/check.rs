@@ -315,9 +315,9 @@ fn package(path: &Path, name: &str, content: &[u8]) {
     let data = gzip(&archive.into_inner().unwrap());
     let mut out = b"!<arch>\n".to_vec();
     for (member, content) in [("debian-binary", &b"2.0\n"[..]), ("data.tar.gz", &data)] {
-        write!(
+        writeln!(
             out,
-            "{member:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            "{member:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`",
             0,
             0,
             0,
