@@ -112,8 +112,9 @@ impl Driver for Overlay {
                 make_folder(&work, 0o700)?;
                 make_folder(&merged, 0o700)?;
                 // Nobody else sees this mount, and it goes with the thread, however that ends.
+                // `publish` brings all to the disk, so unmounting need not.
                 let filled = in_private_mounts(|| {
-                    mount_overlay(&below, &upper, &work, &merged, Keep::Yes)?;
+                    mount_overlay(&below, &upper, &work, &merged, Keep::No)?;
                     let root = open_folder(&merged)?;
                     fill(root.as_fd()).map_err(StorageError::Fill)
                 })?;
