@@ -336,6 +336,10 @@ fn available_mib(meminfo: &str) -> Option<u64> {
     Some(available >> 10)
 }
 
+#[allow(
+    clippy::useless_conversion,
+    reason = "the kernel's types have 32 bits on 32-bit machines"
+)]
 /// The MiB that are free for a plain user where `folder` is, or will be.
 fn free_mib(folder: &Path) -> Option<u64> {
     let whole = std::path::absolute(folder).ok()?;
