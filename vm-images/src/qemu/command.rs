@@ -113,6 +113,9 @@ impl Machine {
         let mut words = vec![
             "console=ttyS0".to_owned(),
             "panic=-1".to_owned(),
+            // The kernel waits for a few timer interrupts and panics when none comes ("IO-APIC +
+            // timer doesn't work!"), which a busy host causes now and then.
+            "no_timer_check".to_owned(),
             // Nobody else feeds a fresh guest's random number generator.
             "random.trust_cpu=on".to_owned(),
         ];
@@ -194,7 +197,7 @@ mod tests {
         -smp 2
         -kernel /cache/vmlinux
         -initrd /proc/self/fd/10
-        -append console=ttyS0 panic=-1 random.trust_cpu=on swapaccount=1
+        -append console=ttyS0 panic=-1 no_timer_check random.trust_cpu=on swapaccount=1
         -chardev socket,id=qmp,fd=12
         -mon chardev=qmp,mode=control
         -chardev socket,id=console,fd=11
