@@ -221,6 +221,12 @@ impl Machine {
         self.process.id()
     }
 
+    /// How long it has been ready to run while a busy host ran others: no fault of its own.
+    pub fn kept_waiting(&self) -> Duration {
+        self.process_id()
+            .map_or(Duration::ZERO, process::kept_waiting)
+    }
+
     /// From now on, its end is wanted.
     pub fn expect_end(&self) {
         self.ending.store(true, Ordering::Relaxed);

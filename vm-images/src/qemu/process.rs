@@ -4,11 +4,13 @@
 //! thread of its own, which waits for its end; and whatever ends this process, `SIGKILL`
 //! included, ends that thread.
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{ChildStderr, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -94,8 +96,40 @@ impl Process {
     }
 }
 
+/// How long a process was ready to run and the host ran others, by the worst of its threads:
+/// the second number of `/proc/PID/task/TID/schedstat` (`Documentation/scheduler/sched-stats`),
+/// in nanoseconds. Zero where the kernel does not tell.
+pub(super) fn kept_waiting(pid: i32) -> Duration {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Duration::ZERO;
+    };
+    let waits = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        waited(&text)
+    });
+    waits.max().unwrap_or_default()
+}
+
+fn waited(schedstat: &str) -> Option<Duration> {
+    let nanoseconds = schedstat.split_whitespace().nth(1)?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_the_second_number_of_schedstat() {
+        let waiting = waited("8127442 2500000000 13\n");
+        assert_eq!(waiting, Some(Duration::from_millis(2500)));
+        assert_eq!(waited(""), None);
+        assert_eq!(kept_waiting(-1), Duration::ZERO);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use matrix::axis::TargetKind;
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::spec::{Deadlines, MicroSpec};
 use super::{Promise, Target};
@@ -151,28 +151,76 @@ fn boot_error(error: AgentError) -> BootError {
     }
 }
 
-/// Returns when a booting machine has taken too long, or been silent for too long.
+/// Returns when a booting machine has taken too long, or been silent for too long. What a busy
+/// host kept it waiting does not count.
 async fn overdue(machine: &Machine, deadlines: Deadlines) -> TroubleKind {
-    let mut heard = machine.heard();
-    let silent = async {
-        loop {
-            match timeout(deadlines.silence, heard.changed()).await {
-                Ok(Ok(())) => {}
-                // It has ended, which is reported as such.
-                Ok(Err(_)) => std::future::pending().await,
-                Err(_) => {
-                    return TroubleKind::Silent {
-                        after: deadlines.silence,
-                    };
-                }
-            }
-        }
+    let heard = machine.heard();
+    let mut patience = Patience {
+        deadlines,
+        started: machine.started(),
+        heard: *heard.borrow(),
+        waited: Duration::ZERO,
+        waited_in_silence: Duration::ZERO,
     };
-    tokio::select! {
-        kind = silent => kind,
-        () = sleep_until(machine.started() + deadlines.boot) => TroubleKind::BootDeadline {
-            after: deadlines.boot,
-        },
+    loop {
+        sleep_until(patience.next()).await;
+        let last = *heard.borrow();
+        if let Some(kind) = patience.judge(Instant::now(), last, machine.kept_waiting()) {
+            return kind;
+        }
+    }
+}
+
+/// The least that a machine must have been kept waiting for its deadlines to move.
+const NOTABLE: Duration = Duration::from_millis(100);
+
+/// A boot deadline moves to at most this many times itself.
+const AT_MOST: u32 = 5;
+
+/// How long a booting machine is waited for.
+struct Patience {
+    deadlines: Deadlines,
+    started: Instant,
+    /// When its console last said something.
+    heard: Instant,
+    /// How long it has been kept waiting in all, and since it last said something.
+    waited: Duration,
+    waited_in_silence: Duration,
+}
+
+impl Patience {
+    /// When there is something to judge.
+    fn next(&self) -> Instant {
+        self.silence_ends().min(self.boot_ends())
+    }
+
+    fn silence_ends(&self) -> Instant {
+        self.heard + self.deadlines.silence + self.waited_in_silence
+    }
+
+    fn boot_ends(&self) -> Instant {
+        let boot = self.deadlines.boot;
+        self.started + (boot + self.waited).min(boot * AT_MOST)
+    }
+
+    /// What the machine is guilty of, if anything, when its console last said something at
+    /// `heard` and it has been kept waiting for `waited` in all.
+    fn judge(&mut self, now: Instant, heard: Instant, waited: Duration) -> Option<TroubleKind> {
+        let more = waited.saturating_sub(self.waited);
+        if more >= NOTABLE {
+            self.waited = waited;
+            self.waited_in_silence += more;
+        }
+        if heard != self.heard {
+            self.heard = heard;
+            self.waited_in_silence = Duration::ZERO;
+        }
+        if now >= self.boot_ends() {
+            let after = self.deadlines.boot;
+            return Some(TroubleKind::BootDeadline { after });
+        }
+        let after = self.deadlines.silence;
+        (now >= self.silence_ends()).then_some(TroubleKind::Silent { after })
     }
 }
 
@@ -203,5 +251,73 @@ impl Target for Micro {
 
     fn power_off(self: Box<Self>) -> Promise<'static, ()> {
         Box::pin(self.shut_down())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn patience(started: Instant) -> Patience {
+        Patience {
+            deadlines: Deadlines {
+                boot: 60 * SECOND,
+                silence: 20 * SECOND,
+            },
+            started,
+            heard: started,
+            waited: Duration::ZERO,
+            waited_in_silence: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_machine_that_could_run_and_says_nothing_is_silent() {
+        let start = Instant::now();
+        let mut patience = patience(start);
+        assert_eq!(patience.next(), start + 20 * SECOND);
+        let kind = patience.judge(start + 20 * SECOND, start, Duration::ZERO);
+        assert_eq!(kind, Some(TroubleKind::Silent { after: 20 * SECOND }));
+    }
+
+    #[test]
+    fn a_machine_that_the_host_kept_waiting_is_given_that_time() {
+        let start = Instant::now();
+        let mut patience = patience(start);
+        assert_eq!(
+            patience.judge(start + 20 * SECOND, start, 19 * SECOND),
+            None
+        );
+        assert_eq!(patience.next(), start + 39 * SECOND);
+        let kind = patience.judge(start + 39 * SECOND, start, 19 * SECOND);
+        assert_eq!(kind, Some(TroubleKind::Silent { after: 20 * SECOND }));
+    }
+
+    #[test]
+    fn a_machine_that_keeps_talking_has_until_its_boot_deadline() {
+        let start = Instant::now();
+        let mut patience = patience(start);
+        let heard = start + 59 * SECOND;
+        assert_eq!(
+            patience.judge(start + 59 * SECOND, heard, Duration::ZERO),
+            None
+        );
+        let kind = patience.judge(start + 60 * SECOND, heard, Duration::ZERO);
+        assert_eq!(kind, Some(TroubleKind::BootDeadline { after: 60 * SECOND }));
+    }
+
+    #[test]
+    fn even_a_machine_on_a_hopeless_host_is_given_up_in_the_end() {
+        let start = Instant::now();
+        let mut patience = patience(start);
+        let end = start + 300 * SECOND;
+        assert_eq!(
+            patience.judge(end - SECOND, end - SECOND, 290 * SECOND),
+            None
+        );
+        let kind = patience.judge(end, end, 291 * SECOND);
+        assert_eq!(kind, Some(TroubleKind::BootDeadline { after: 60 * SECOND }));
     }
 }
