@@ -97,6 +97,13 @@ impl MicroProvisioner {
             guest: ENGINE.to_owned(),
             mode: 0o755,
         }];
+        // The support check reads it there, and so decides what it can't try out.
+        spec.files
+            .extend(spec.kernel.config.clone().map(|host| GuestFile {
+                host,
+                guest: format!("/boot/config-{}", spec.kernel.release),
+                mode: 0o644,
+            }));
         spec.modules = modules;
         spec.memory_mib = self.size.memory_mib;
         spec.cpus = self.size.cpus;

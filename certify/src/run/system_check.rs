@@ -25,6 +25,9 @@ pub struct CheckedRequirement {
     pub level: String,
     /// `met`, `module`, `absent`, `unknown` or `not-applicable`.
     pub state: String,
+    /// Whether the system has it; false also where its kernel is too old for it.
+    #[serde(default)]
+    pub available: Option<bool>,
     /// The smallest change that would meet it.
     #[serde(default)]
     pub remedy: Option<String>,
@@ -45,7 +48,8 @@ impl SystemCheck {
         let lacks_driver = self
             .requirements
             .iter()
-            .any(|requirement| requirement.id == driver && requirement.state == "absent");
+            .filter(|requirement| requirement.id == driver)
+            .any(|driver| driver.state == "absent" || driver.available == Some(false));
         let mut ids = self.missing.clone();
         if lacks_driver && !ids.contains(&driver) {
             ids.push(driver);
