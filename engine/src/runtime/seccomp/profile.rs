@@ -161,12 +161,18 @@ pub fn default_profile(capabilities: &Capabilities) -> LinuxSeccomp {
             Some(nix::libc::EPERM),
             None,
         ),
+        // Masked: the kernel looks at the family's low half only. An earlier rule wins.
         rule(
             &["socket"],
-            LinuxSeccompAction::ScmpActAllow,
-            None,
-            Some(argument(LinuxSeccompOperator::ScmpCmpNe, AF_VSOCK, None)),
+            LinuxSeccompAction::ScmpActErrno,
+            Some(nix::libc::EPERM),
+            Some(argument(
+                LinuxSeccompOperator::ScmpCmpMaskedEq,
+                u64::from(u32::MAX),
+                Some(AF_VSOCK),
+            )),
         ),
+        rule(&["socket"], LinuxSeccompAction::ScmpActAllow, None, None),
     ];
     for value in PERSONALITIES {
         let argument = argument(LinuxSeccompOperator::ScmpCmpEq, value, None);

@@ -182,6 +182,7 @@ fn what_docker_refuses_is_refused() {
     assert_eq!(answer("clone", 0x1000_0000), EPERM, "a user namespace");
     assert_eq!(answer("clone", 0x0100_0011), ALLOW, "a thread");
     assert_eq!(answer("socket", 40), EPERM, "AF_VSOCK");
+    assert_eq!(answer("socket", 0x1_0000_0028), EPERM, "what is cut off");
     assert_eq!(answer("socket", 2), ALLOW);
     assert_eq!(
         answer("personality", 0x4_0000),
