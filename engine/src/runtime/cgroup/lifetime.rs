@@ -56,20 +56,34 @@ impl Cgroup {
             }
         }
         // Frozen tasks cannot fork; without a freezer, repeat until none is left.
-        let frozen = self.freeze(Freezer::Frozen).is_ok();
-        let killed = self.kill_listed();
-        if frozen {
+        if self.freeze(Freezer::Frozen).is_ok() {
+            let killed = self.kill_listed();
             self.freeze(Freezer::Thawed)?;
+            return killed.map(drop);
         }
-        killed
+        self.kill_repeatedly()
     }
 
-    fn kill_listed(&self) -> Result<(), Error> {
-        for pid in self.pids()? {
-            // Ended meanwhile: just as well. Ids cannot be used again while their group is frozen.
-            let _sent = signals::send(i32::try_from(pid).unwrap_or_default(), libc::SIGKILL);
+    fn kill_repeatedly(&self) -> Result<(), Error> {
+        let start = Instant::now();
+        while self.kill_listed()? > 0 {
+            if start.elapsed() > PATIENCE {
+                let folder = self.tasks_folder().unwrap_or(Path::new("/sys/fs/cgroup"));
+                return Err(timeout(folder, "empty"));
+            }
+            pause(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Kills those in it now; how many that were.
+    fn kill_listed(&self) -> Result<usize, Error> {
+        let pids = self.pids()?;
+        for pid in &pids {
+            // Ended meanwhile: just as well. Ids cannot be used again while their group is frozen.
+            let _sent = signals::send(i32::try_from(*pid).unwrap_or_default(), libc::SIGKILL);
+        }
+        Ok(pids.len())
     }
 
     /// Removes it, sub-groups included. Fine when it is gone already; waits a moment for a dying
