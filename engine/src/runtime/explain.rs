@@ -235,7 +235,7 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
             "see that they are open",
         ),
         At::Seal => (
-            "mark descriptors close-on-exec".to_owned(),
+            "close all descriptors".to_owned(),
             "see that /proc is mounted",
         ),
         At::Seccomp => (

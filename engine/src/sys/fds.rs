@@ -1,7 +1,7 @@
-//! Descriptors: sealing all of them, and those that were inherited by number.
+//! Descriptors: sealing and closing all of them, and those that were inherited by number.
 #![expect(unsafe_code, reason = "close_range, fcntl, descriptors by number")]
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -28,29 +28,58 @@ pub(crate) fn seal_from(first: RawFd, descriptors: Option<BorrowedFd<'_>>) -> Re
     match (sealed, descriptors) {
         (Ok(_), _) => Ok(()),
         (Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM), Some(folder)) => {
-            seal_listed(first, folder)
+            for_each_listed(folder, |fd| {
+                if fd >= first {
+                    // SAFETY: changes one flag; a descriptor that is gone meanwhile gives EBADF.
+                    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+                }
+            })
         }
         (Err(errno), _) => Err(errno),
     }
 }
 
-/// Closes every descriptor from `first` on, whoever owns it: for a process that keeps none.
-pub(crate) fn close_from(first: RawFd) -> Result<(), Errno> {
-    let from = usize::try_from(first).map_err(|_| Errno::EBADF)?;
-    // SAFETY: the caller uses no descriptor from `first` on afterwards, so no owner is deceived.
-    let closed = unsafe { newer::call(Newer::CloseRange, [from, u32::MAX as usize, 0, 0, 0]) };
-    if closed.is_err() {
-        // Before 5.9: the customary limit; whatever is above is close-on-exec for the program.
-        for fd in first..1024 {
-            // SAFETY: as above.
+/// Closes every descriptor from 3 on but `kept`, whoever owns it: for a process that uses no other
+/// any more, and that never drops an owner.
+///
+/// Before Linux 5.9 (`close_range`) the folder `self/fd` of `proc`, a procfs that the caller
+/// trusts, tells which there are.
+pub(crate) fn close_all_but(kept: BorrowedFd<'_>, proc: BorrowedFd<'_>) -> Result<(), Errno> {
+    let kept = kept.as_raw_fd();
+    let closed = close_range(3, kept.saturating_sub(1))
+        .and_then(|()| close_range(kept.saturating_add(1).max(3), RawFd::MAX));
+    match closed {
+        // EPERM: the filter of an engine around this one.
+        Err(Errno::ENOSYS | Errno::EPERM) => close_listed(kept, proc),
+        other => other,
+    }
+}
+
+fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
+    if first > last {
+        return Ok(());
+    }
+    let bound = |fd| usize::try_from(fd).map_err(|_| Errno::EBADF);
+    let args = [bound(first)?, bound(last)?, 0, 0, 0];
+    // SAFETY: the caller uses none of these afterwards, so no owner is deceived.
+    unsafe { newer::call(Newer::CloseRange, args) }.map(drop)
+}
+
+fn close_listed(kept: RawFd, proc: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let folder = nix::fcntl::openat(proc, c"self/fd", flags, Mode::empty())?;
+    let own = folder.as_raw_fd();
+    for_each_listed(folder.as_fd(), |fd| {
+        if fd >= 3 && fd != kept && fd != own {
+            // SAFETY: as in `close_range`. The kernel lists by number, so that what is closed
+            // meanwhile moves nothing.
             unsafe { libc::close(fd) };
         }
-    }
-    Ok(())
+    })
 }
 
 /// Reads the folder with a buffer of its own: the child must not allocate.
-fn seal_listed(first: RawFd, folder: BorrowedFd<'_>) -> Result<(), Errno> {
+fn for_each_listed(folder: BorrowedFd<'_>, act: impl Fn(RawFd)) -> Result<(), Errno> {
     let mut buffer = [0_u8; 4096];
     loop {
         // SAFETY: pointer and length belong to one buffer.
@@ -69,12 +98,23 @@ fn seal_listed(first: RawFd, folder: BorrowedFd<'_>) -> Result<(), Errno> {
         let mut entries = buffer.get(..read).unwrap_or_default();
         while let Some((name, rest)) = next_entry(entries) {
             entries = rest;
-            if let Some(fd) = parse_fd(name).filter(|fd| *fd >= first) {
-                // SAFETY: changes one flag; a descriptor that is gone meanwhile gives EBADF.
-                unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+            if let Some(fd) = parse_fd(name) {
+                act(fd);
             }
         }
     }
+}
+
+/// Closes a descriptor whose owner is never dropped.
+pub(crate) fn close_forgotten(fd: BorrowedFd<'_>) {
+    // SAFETY: the caller never uses it again, nor drops its owner.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
+/// Standard input, without the standard library's lock and buffer.
+pub(crate) fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: nothing in this program closes stream 0; were it closed, calls would give EBADF.
+    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
 }
 
 /// `struct linux_dirent64`: inode (8), offset (8), length (2), type (1), name.
@@ -124,6 +164,32 @@ pub(crate) fn write_once(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In a child, as it closes what the test's other threads use.
+    #[test]
+    fn without_close_range_all_but_the_kept_one_are_closed_too() {
+        let proc = std::fs::File::open("/proc").expect("procfs");
+        let high = nix::fcntl::fcntl(&proc, nix::fcntl::FcntlArg::F_DUPFD(1000)).expect("a copy");
+        let high = received(high);
+        let kept = high.try_clone().expect("a copy");
+        let child = match crate::sys::clone::clone(crate::sys::clone::Request::default()) {
+            Ok(crate::sys::clone::Side::Child) => {
+                let closed = close_listed(kept.as_raw_fd(), proc.as_fd()).is_ok();
+                // SAFETY: asks for flags only.
+                let open = |fd: RawFd| unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
+                let gone = !open(high.as_raw_fd()) && !open(proc.as_raw_fd());
+                let right = closed && gone && open(kept.as_raw_fd());
+                crate::sys::clone::exit_now(u8::from(!right));
+            }
+            Ok(crate::sys::clone::Side::Parent { pid, .. }) => pid,
+            Err(errno) => panic!("{errno}"),
+        };
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child).expect("an id"));
+        assert_eq!(
+            nix::sys::wait::waitpid(pid, None),
+            Ok(nix::sys::wait::WaitStatus::Exited(pid, 0))
+        );
+    }
 
     #[test]
     fn folder_entries_are_read_as_the_kernel_writes_them() {

@@ -1,7 +1,7 @@
 //! Known attacks, each a regression test.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::json;
 
@@ -69,6 +69,65 @@ fn a_working_folder_behind_a_descriptor_is_refused() {
             error.contains("working folder") || error.contains("lies outside"),
             "{fd}: {error}"
         );
+    }
+}
+
+/// CVE-2024-21626: the program is looked up through a leaked descriptor of the host.
+#[test]
+fn a_program_behind_a_descriptor_is_not_found() {
+    let leak = fs::File::open("/").expect("the host's root");
+    nix::fcntl::fcntl(
+        &leak,
+        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+    )
+    .expect("a flag");
+    let leaked = std::os::fd::AsRawFd::as_raw_fd(&leak);
+    for init in [keel::runtime::Init::No, keel::runtime::Init::Yes] {
+        // Any of the descriptors that Keel itself holds may be a way out as well.
+        for fd in 3..=leaked.max(20) {
+            let mut scene = Scene::new("").set(
+                "/process/args",
+                json!([format!("/proc/self/fd/{fd}/bin/true")]),
+            );
+            scene.init = init;
+            let error = scene.refusal();
+            assert_eq!(error.exit_code(), 127, "{fd}: {}", chain(&error));
+        }
+    }
+}
+
+/// CVE-2019-5736: the program is the engine's own binary, which root inside could then overwrite.
+#[test]
+fn the_engine_is_never_the_program() {
+    for user in [0, 1000] {
+        let scene = Scene::new("");
+        let bin = scene.rootfs().join("bin");
+        symlink("/proc/self/exe", bin.join("link")).expect("a link");
+        for (name, text) in [
+            ("script", "#!/proc/self/exe\n"),
+            ("spaced", "#! \t/proc/self/exe -x"),
+            ("twice", "#!/bin/script"),
+            ("through", "#!link"),
+        ] {
+            fs::write(bin.join(name), text).expect("a script");
+            // The kernel reads what the user may not.
+            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o711)).expect("a mode");
+        }
+        let mut scene = scene
+            .set("/process/user/uid", json!(user))
+            .set("/process/cwd", json!("/bin"));
+        for program in [
+            "/proc/self/exe",
+            "link",
+            "/bin/script",
+            "spaced",
+            "twice",
+            "through",
+        ] {
+            scene = scene.set("/process/args", json!([program]));
+            let error = scene.refusal();
+            assert_eq!(error.exit_code(), 126, "{program}: {}", chain(&error));
+        }
     }
 }
 

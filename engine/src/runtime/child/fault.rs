@@ -74,7 +74,7 @@ pub(in crate::runtime) enum At {
     Ambient,
     /// Standard streams.
     Streams,
-    /// Close-on-exec for all descriptors.
+    /// Closing all descriptors.
     Seal,
     /// Entering the working folder.
     WorkingFolder,

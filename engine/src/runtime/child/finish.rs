@@ -1,22 +1,31 @@
 //! The last steps, the same for a container's first process and for later ones: limits,
 //! privileges, descriptors, working folder, filter, program.
 
+use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fstat, umask};
+use nix::sys::uio::pread;
 use nix::unistd::chdir;
 
 use super::fault::{At, Fault, Step};
+use super::setup::Channel;
 use crate::runtime::plan::{CapabilityPlan, ProcessPlan};
 use crate::runtime::seccomp::Filter;
 use crate::sys::open::current_folder_is_inside;
 use crate::sys::{credentials, fds, program, signals};
 
-/// Gives up everything that the program must not have. `proc` is the host's procfs.
-pub(super) fn confine(process: &ProcessPlan, proc: BorrowedFd<'_>) -> Result<(), Fault> {
+/// Gives up everything that the program must not have: also, for good, every descriptor but the
+/// streams and the channel, so that nobody may use (or drop) one of the plan's afterwards. `proc`
+/// is the host's procfs.
+pub(super) fn confine(
+    process: &ProcessPlan,
+    proc: BorrowedFd<'_>,
+    channel: &Channel,
+) -> Result<(), Fault> {
     if let Some(score) = &process.oom_score {
         fds::write_once(proc, c"self/oom_score_adj", score.as_bytes()).at(At::OomScore)?;
     }
@@ -27,10 +36,13 @@ pub(super) fn confine(process: &ProcessPlan, proc: BorrowedFd<'_>) -> Result<(),
     if process.no_new_privileges {
         prctl::set_no_new_privs().at(At::NoNewPrivileges)?;
     }
-    seal(proc)?;
-    // With the descriptors sealed nothing can lead back out (CVE-2024-21626). As root first, since
-    // the program's user may not be allowed to pass through the folders above.
+    // With the descriptors closed, no path of the container (`/proc/self/fd/…`) leads back out: not
+    // the working folder's, nor the program's (CVE-2024-21626). Close-on-exec would come too late.
+    fds::close_all_but(channel.socket(), proc).at(At::Seal)?;
+    // As root first, since the program's user may not be allowed to pass through the folders above.
     let entered = chdir(process.cwd.as_c_str());
+    // As root and without a filter yet, which could keep us from looking where the kernel can.
+    refuse_engine(process)?;
     // Without no_new_privs a filter can only be loaded while there is CAP_SYS_ADMIN.
     if !process.no_new_privileges {
         load(process.seccomp.as_ref())?;
@@ -38,6 +50,8 @@ pub(super) fn confine(process: &ProcessPlan, proc: BorrowedFd<'_>) -> Result<(),
     become_user(process)?;
     if entered.is_err() {
         chdir(process.cwd.as_c_str()).at(At::WorkingFolder)?;
+        // Relative paths lead elsewhere now.
+        refuse_engine(process)?;
     }
     match current_folder_is_inside() {
         Ok(true) => {}
@@ -59,16 +73,58 @@ fn load(filter: Option<&Filter>) -> Result<(), Fault> {
     }
 }
 
-/// Marks every descriptor but the three streams close-on-exec.
-fn seal(proc: BorrowedFd<'_>) -> Result<(), Fault> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    match fds::seal_from(3, None) {
-        Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {
-            let list = openat(proc, c"self/fd", flags, Mode::empty()).at(At::Seal)?;
-            fds::seal_from(3, Some(std::os::fd::AsFd::as_fd(&list))).at(At::Seal)
+/// How many `#!` the kernel follows, and the program itself (`exec_binprm`).
+const INTERPRETERS: usize = 6;
+/// How much of a file the kernel looks at for `#!` (`BINPRM_BUF_SIZE`).
+const HEAD: usize = 256;
+
+/// Refuses a program that is the engine itself, by a link or as the interpreter of a script: once
+/// executed, the container could write to the host's binary through `/proc/self/exe`
+/// (CVE-2019-5736). Every candidate is looked at, though one before may be what is executed: no
+/// honest image has such a file in its `PATH`.
+fn refuse_engine(process: &ProcessPlan) -> Result<(), Fault> {
+    for candidate in &process.candidates {
+        if leads_to(candidate, process.engine) {
+            return Err(Errno::EACCES).at(At::Execute);
         }
-        other => other.at(At::Seal),
     }
+    Ok(())
+}
+
+/// What cannot be opened or read the execve will refuse itself.
+fn leads_to(program: &CStr, engine: (u64, u64)) -> bool {
+    let mut head: [u8; HEAD + 1];
+    let mut next = Some(program);
+    for _ in 0..INTERPRETERS {
+        let Some(path) = next else { return false };
+        // A program may be a FIFO or a terminal of the image: neither wait for nor acquire it.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let Ok(file) = open(path, flags, Mode::empty()) else {
+            return false;
+        };
+        match fstat(&file) {
+            Ok(stat) if (stat.st_dev, stat.st_ino) == engine => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+        head = [0; HEAD + 1];
+        // The last byte stays zero.
+        let Some(Ok(_)) = head.get_mut(..HEAD).map(|part| pread(&file, part, 0)) else {
+            return false;
+        };
+        next = interpreter(&mut head);
+    }
+    false
+}
+
+/// The first word behind `#!`, terminated in place.
+fn interpreter(head: &mut [u8]) -> Option<&CStr> {
+    let line = head.strip_prefix(b"#!")?;
+    let start = 2 + line.iter().position(|byte| !b" \t".contains(byte))?;
+    let word = head.get(start..)?;
+    let end = start + word.iter().position(|byte| b" \t\n\0".contains(byte))?;
+    *head.get_mut(end)? = 0;
+    CStr::from_bytes_until_nul(head.get(start..)?).ok()
 }
 
 fn become_user(process: &ProcessPlan) -> Result<(), Fault> {

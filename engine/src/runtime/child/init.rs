@@ -7,13 +7,14 @@ use nix::unistd::{Pid, setpgid, tcsetpgrp};
 
 use super::fault::{At, Fault};
 use super::finish;
+use super::setup::Channel;
 use crate::runtime::Console;
 use crate::runtime::plan::ProcessPlan;
 use crate::sys::clone::{Request, Side, clone, exit_now};
 use crate::sys::{fds, signals};
 
 /// Becomes the init; returns only when it could not.
-pub(super) fn run(process: &ProcessPlan, console: Console) -> Fault {
+pub(super) fn run(process: &ProcessPlan, console: Console, channel: &Channel) -> Fault {
     // A signal that comes before the child is there waits.
     signals::block_all();
     match clone(Request::default()) {
@@ -26,15 +27,15 @@ pub(super) fn run(process: &ProcessPlan, console: Console) -> Fault {
             let own_group = setpgid(Pid::from_raw(0), Pid::from_raw(0));
             if own_group.is_ok() && console != Console::None {
                 // SIGTTOU is still blocked, so this does not stop us. Without a terminal: ENOTTY.
-                let _front = tcsetpgrp(std::io::stdin(), nix::unistd::getpid());
+                let _front = tcsetpgrp(fds::standard_input(), nix::unistd::getpid());
             }
             signals::reset();
             finish::become_program(process)
         }
         Ok(Side::Parent { pid, .. }) => {
             // The end of the channel tells the engine that the program runs: only the child's copy
-            // may be left. Everything else that we still hold goes too.
-            let _closed = fds::close_from(3);
+            // may be left. Everything else is closed already.
+            fds::close_forgotten(channel.socket());
             attend(i32::try_from(pid).unwrap_or(-1))
         }
     }

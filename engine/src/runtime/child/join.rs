@@ -66,7 +66,9 @@ fn enter(plan: &JoinPlan, channel: &Channel) -> Result<(), Fault> {
 }
 
 fn become_program(plan: &JoinPlan, stdio: &Stdio, channel: &Channel) -> Fault {
-    match prepare(plan, stdio, channel) {
+    let ready = prepare(plan, stdio, channel)
+        .and_then(|()| finish::confine(&plan.process, plan.proc.as_fd(), channel));
+    match ready {
         Ok(()) => finish::become_program(&plan.process),
         Err(fault) => fault,
     }
@@ -86,5 +88,5 @@ fn prepare(plan: &JoinPlan, stdio: &Stdio, channel: &Channel) -> Result<(), Faul
             console::control(peer.as_fd())?;
         }
     }
-    finish::confine(&plan.process, plan.proc.as_fd())
+    Ok(())
 }

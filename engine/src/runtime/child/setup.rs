@@ -52,10 +52,13 @@ impl Channel {
 
 /// The child of a launch, from the clone to the execve.
 pub(in crate::runtime) fn run(plan: &Plan, stdio: &Stdio, channel: &Channel) -> ! {
-    let fault = match prepare(plan, stdio, channel) {
+    // Confined when all descriptors of the set-up have been dropped: it closes them for good.
+    let ready = prepare(plan, stdio, channel)
+        .and_then(|()| finish::confine(&plan.process, plan.proc.as_fd(), channel));
+    let fault = match ready {
         Ok(()) => match plan.init {
             Init::No => finish::become_program(&plan.process),
-            Init::Yes => init::run(&plan.process, plan.console),
+            Init::Yes => init::run(&plan.process, plan.console, channel),
         },
         Err(fault) => fault,
     };
@@ -98,7 +101,7 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
         (Some(terminal), _) => console::control(terminal.as_fd())?,
         (None, stdio) => streams(stdio)?,
     }
-    finish::confine(&plan.process, plan.proc.as_fd())
+    Ok(())
 }
 
 fn already_leader(errno: Errno) -> Result<(), Errno> {
@@ -181,7 +184,9 @@ pub(super) fn streams(stdio: &Stdio) -> Result<(), Fault> {
     };
     // None of the three is itself below 3 (the launch saw to that), so none is overwritten.
     for (stream, number) in [(stdin, 0), (stdout, 1), (stderr, 2)] {
-        debug_assert!(stream.as_raw_fd() > libc::STDERR_FILENO);
+        if stream.as_raw_fd() <= libc::STDERR_FILENO {
+            return Err(Errno::EBADF).at(At::Streams);
+        }
         fds::become_stream(stream.as_fd(), number).at(At::Streams)?;
     }
     Ok(())

@@ -21,6 +21,8 @@ pub(in crate::runtime) struct ProcessPlan {
     pub(in crate::runtime) program: String,
     /// What to try to execute, in order.
     pub(in crate::runtime) candidates: Vec<CString>,
+    /// Device and inode of the engine's own binary, which must never be executed inside.
+    pub(in crate::runtime) engine: (u64, u64),
     pub(in crate::runtime) args: StringArray,
     pub(in crate::runtime) env: StringArray,
     pub(in crate::runtime) cwd: CString,
@@ -79,6 +81,7 @@ impl ProcessPlan {
         let user = process.user();
         Ok(Self {
             candidates: candidates(program, env)?,
+            engine: engine()?,
             args: strings(args, "process.args")?,
             env: strings(env, "process.env")?,
             cwd: c_string(cwd.as_os_str().as_bytes(), "process.cwd")?,
@@ -103,6 +106,17 @@ fn filter(profile: Option<&LinuxSeccomp>) -> Result<Option<Filter>, Error> {
         requirement::seccomp()?;
     }
     Ok(filter)
+}
+
+fn engine() -> Result<(u64, u64), Error> {
+    match nix::sys::stat::stat("/proc/self/exe") {
+        Ok(stat) => Ok((stat.st_dev, stat.st_ino)),
+        Err(errno) => Err(super::setup(
+            "look at Keel's own binary".to_owned(),
+            "see that /proc is mounted",
+            errno,
+        )),
+    }
 }
 
 fn strings(list: &[String], field: &str) -> Result<StringArray, Error> {
