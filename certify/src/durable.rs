@@ -27,7 +27,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// As [`write`], with a JSON document for people to read as well.
+/// As [`write()`], with a JSON document for people to read as well.
 ///
 /// # Errors
 /// Those of the file system.

@@ -2,7 +2,7 @@
 //! static busybox (`apt-get install busybox-static`).
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test says what it expected"
 )]

@@ -1,7 +1,7 @@
 //! Provisioning: a machine for a cell, ready to be checked and tested.
 //!
-//! A [`Provisioner`] knows how to make one kind of machine; [`host`] takes this machine, and
-//! [`micro`] boots a kernel in a virtual one.
+//! A [`Provisioner`] knows how to make one kind of machine; `host` takes this machine, and
+//! `micro` boots a kernel in a virtual one.
 
 mod breakage;
 mod host;

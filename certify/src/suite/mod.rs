@@ -1,7 +1,7 @@
 //! The suites: what a container engine must do, proved from outside of the container.
 //!
-//! A [`Case`] is a function over a [`Scene`]; the cases of an area are in one file each and
-//! registered in [`catalogue`]. [`run`](run::run) executes them through `libtest-mimic` and
+//! A [`Case`] is a function over a `Scene`; the cases of an area are in one file each and
+//! registered in `catalogue`. [`run`](run::run) executes them through `libtest-mimic` and
 //! tells what each came to as an [`Event`], as soon as it is known.
 
 mod area;

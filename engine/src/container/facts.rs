@@ -17,7 +17,7 @@ use super::{Container, Error, profile};
 use crate::runtime::cgroup::{self, Mode};
 use crate::runtime::seccomp;
 
-/// Finds out what [`spec::spec`] needs to know; `root` is the container's open root folder.
+/// Finds out what [`super::spec::spec`] needs to know; `root` is the container's open root folder.
 pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Facts, Error> {
     let config = container.config();
     let mode = cgroup::detect();

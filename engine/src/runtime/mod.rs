@@ -2,8 +2,8 @@
 //! a process. Synchronous, no logging, no threads; what can be prepared is prepared before the
 //! clone, so that the child only makes system calls.
 //!
-//! In the order of the flow: [`Launch`] (what to start) → [`launch`] (one clone, one child,
-//! no re-exec) → [`Process`] (wait, kill). [`exec`] adds a process to a running container.
+//! In the order of the flow: [`Launch`] (what to start) → [`launch()`] (one clone, one child,
+//! no re-exec) → [`Process`] (wait, kill). [`exec()`] adds a process to a running container.
 //! [`cgroup`], [`seccomp`] and [`requirement`] stand alone too.
 
 pub mod capabilities;

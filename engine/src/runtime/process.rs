@@ -59,7 +59,7 @@ impl ExitStatus {
     }
 }
 
-/// A process that was started by [`launch`](super::launch) or [`exec`](super::exec()): a child of
+/// A process that was started by [`launch`](super::launch()) or [`exec`](super::exec()): a child of
 /// the caller. Dropping it neither kills nor reaps.
 #[derive(Debug)]
 pub struct Process {

@@ -163,7 +163,7 @@ fn a_file_in_place_of_a_device_is_refused() {
     assert!(error.contains("/dev/zero"), "{error}");
 }
 
-/// CVE-2022-0492: release_agent and other files of the cgroup hierarchy.
+/// CVE-2022-0492: `release_agent` and other files of the cgroup hierarchy.
 #[test]
 fn the_cgroup_hierarchy_is_readonly_inside() {
     let output = Scene::new(

@@ -1,7 +1,7 @@
 //! The support check: is this system one that a container engine can run on, what is missing,
 //! and what to change.
 //!
-//! [`judge`] is a function of [`Evidence`] (a configuration, what probes found on a running
+//! [`judge()`] is a function of [`Evidence`] (a configuration, what probes found on a running
 //! system, the modules at hand, the kernel's version; each may be missing) and a
 //! [`crate::requirement::Catalogue`] to a [`Support`], the document that
 //! `seaworthy check` prints.

@@ -1,7 +1,7 @@
 //! The guest channel: one protocol, both ends.
 //!
-//! [`frame`] is the wire, [`message`] what is said on it. The server ([`server`], with [`exec`]
-//! and [`files`]) runs in a guest, on this host or at the other end of an ssh connection; it is
+//! [`frame`] is the wire, [`message`] what is said on it. The server ([`server`], with `exec`
+//! and `files`) runs in a guest, on this host or at the other end of an ssh connection; it is
 //! plain threads, so that it stays small there. The client ([`client`]) is async, as the
 //! harness waits for many machines at once. [`init`] and [`modules`] make a kernel without a
 //! distribution into a machine that the server can run on.
