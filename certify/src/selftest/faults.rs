@@ -36,7 +36,7 @@ pub const FAULTS: &[Fault] = &[
         "limits.memory-overrun-is-137",
         drop_value(&["--memory", "-m"]),
     ),
-    fault("drop-cpus", "limits.cpus-throttle", drop_value(&["--cpus"])),
+    fault("drop-cpus", "limits.cpus-are-set", drop_value(&["--cpus"])),
     fault(
         "drop-cpu-shares",
         "limits.cpu-shares-are-set",

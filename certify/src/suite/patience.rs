@@ -6,7 +6,7 @@ use super::case::{Proof, Unproven};
 
 /// How long anything may take. Only a failing case ever waits this long; it is generous as a
 /// guest without hardware virtualisation is up to fifty times slower.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks until `seen` has something, first often, then every 20 ms.
 pub(super) fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> Proof<T> {

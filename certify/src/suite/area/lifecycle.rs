@@ -291,14 +291,14 @@ fn rm_running(scene: &Scene<'_>) -> Proof {
 fn rm_force(scene: &Scene<'_>) -> Proof {
     let container = scene.start(&[], &["pause"])?;
     container.verb_says("rm", &["-f"])?;
-    until("its process is gone", || {
-        (!container.process.runs()).then_some(())
-    })?;
     let gone = container.verb("inspect", &[])?;
     holds(gone.code() != 0, || "it can still be inspected".to_owned())?;
     let all = scene.engine_ok("ps", ["-a"])?;
     holds(!all.contains(&container.name), || {
         "it is still listed".to_owned()
+    })?;
+    until("its process is gone", || {
+        (!container.process.runs()).then_some(())
     })
 }
 

@@ -73,6 +73,9 @@ fn kill(scene: &Scene<'_>) -> Proof {
         "the container ended at once".to_owned()
     })?;
     scene.engine_ok("kill", [&name])?;
+    until("the `run` that waited for it has ended", || {
+        running.has_ended().then_some(())
+    })?;
     same(
         "exit status of the `run` that waited for it",
         running.finish()?.code(),
