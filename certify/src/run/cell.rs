@@ -148,7 +148,11 @@ impl CellRun<'_> {
         };
         self.record(attempt, history, booted)?;
         let mut missing = machine.missing.clone();
-        missing.extend(self.check(&machine).await?.missing_for(self.cell.storage));
+        missing.extend(
+            self.check(&machine)
+                .await?
+                .missing_for(self.cell.storage, self.cell.target),
+        );
         let is_fit = missing.is_empty();
         self.record(attempt, history, Event::Checked { missing })?;
         if is_fit {

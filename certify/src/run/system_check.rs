@@ -1,6 +1,6 @@
 //! What a cell's `check.json` says, as far as a run cares.
 
-use matrix::axis::StorageDriver;
+use matrix::axis::{StorageDriver, TargetKind};
 use matrix::event::Missing;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,10 @@ pub struct CheckedRequirement {
 impl SystemCheck {
     /// What a cell with this storage driver would need and does not have: every absent `must`,
     /// and the driver itself, whatever its level.
-    pub fn missing_for(&self, storage: StorageDriver) -> Vec<Missing> {
+    ///
+    /// A micro target has loaded every module that it has before the check, and nothing there
+    /// can load another: a driver that does not work by then is absent.
+    pub fn missing_for(&self, storage: StorageDriver, target: TargetKind) -> Vec<Missing> {
         let remedy = |id: &str| {
             self.requirements
                 .iter()
@@ -49,7 +52,11 @@ impl SystemCheck {
             .requirements
             .iter()
             .filter(|requirement| requirement.id == driver)
-            .any(|driver| driver.state == "absent" || driver.available == Some(false));
+            .any(|driver| {
+                driver.state == "absent"
+                    || driver.available == Some(false)
+                    || (target == TargetKind::Micro && driver.state != "met")
+            });
         let mut ids = self.missing.clone();
         if lacks_driver && !ids.contains(&driver) {
             ids.push(driver);
@@ -76,11 +83,13 @@ mod tests {
                 {"id":"kernel.ns.pid","level":"must","state":"met"}]}"#,
         )
         .unwrap();
-        let missing = check.missing_for(StorageDriver::Overlay);
+        let missing = check.missing_for(StorageDriver::Overlay, TargetKind::Host);
         assert_eq!(missing.len(), 1);
         assert_eq!(missing[0].requirement, "kernel.storage.overlay");
         assert_eq!(missing[0].remedy, "set CONFIG_OVERLAY_FS=m");
-        assert_eq!(check.missing_for(StorageDriver::Btrfs), []);
-        assert_eq!(check.missing_for(StorageDriver::Vfs), []);
+        let on = |target| check.missing_for(StorageDriver::Btrfs, target);
+        assert_eq!(on(TargetKind::Host), []);
+        assert_eq!(on(TargetKind::Micro).len(), 1, "its module was not loaded");
+        assert_eq!(check.missing_for(StorageDriver::Vfs, TargetKind::Micro), []);
     }
 }
