@@ -66,8 +66,15 @@ pub(super) const CASES: &[Case] = &[
 fn kill(scene: &Scene<'_>) -> Proof {
     let (name, running) = scene.run_beside(&["--rm"], &["pause", "here"])?;
     until("the container runs", || {
-        let text = running.stdout_so_far().ok()?;
-        (text == b"here\n" || running.has_ended()).then_some(())
+        let says = running.stdout_so_far().ok()? == b"here\n";
+        // What it says may come before the engine has written down that it runs.
+        let shown = says
+            && scene
+                .engine("inspect", [&name])
+                .ok()?
+                .out()
+                .contains("\"running\"");
+        (shown || running.has_ended()).then_some(())
     })?;
     holds(!running.has_ended(), || {
         "the container ended at once".to_owned()
