@@ -11,7 +11,6 @@ mod check;
 mod container;
 mod event;
 mod image;
-mod inherit;
 mod interrupt;
 mod lab;
 mod machine;
@@ -19,6 +18,7 @@ mod patience;
 mod process;
 mod run;
 mod scene;
+mod sys;
 
 pub use case::{Case, Proof, Unproven};
 pub use catalogue::{

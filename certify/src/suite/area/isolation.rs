@@ -278,8 +278,7 @@ fn careless_descriptor(scene: &Scene<'_>) -> Proof<OwnedFd> {
     let path = folder.path().join("canary");
     fs::write(&path, "of the host")?;
     let file = fs::File::open(&path)?;
-    crate::suite::inherit::inheritable(file.as_fd())
-        .map_err(|errno| std::io::Error::from(errno).into())
+    crate::suite::sys::inheritable(file.as_fd()).map_err(|errno| std::io::Error::from(errno).into())
 }
 
 fn descriptors(scene: &Scene<'_>) -> Proof {
