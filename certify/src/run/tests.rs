@@ -72,6 +72,7 @@ impl World {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         let check = r#"{"verdict":"supported","requirements":[],"missing":[]}"#;
         fs::write(world.path("check.json"), check).unwrap();
+        fs::write(world.path("engine-sha256"), &world.engine_sha256).unwrap();
         world.cases("kernel.a pass\nlimits.b pass\nlimits.c pass\n")
     }
 
