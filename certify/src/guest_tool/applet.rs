@@ -111,6 +111,25 @@ pub fn dispatch(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     Some(run(applet.name, args))
 }
 
+/// The tool as a program of its own: called by an applet's name, or as `… guest-tool APPLET`.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(code) = dispatch(args.iter().cloned()) {
+        return code;
+    }
+    let mut rest = args.into_iter().skip(1);
+    match (rest.next(), rest.next()) {
+        (Some(verb), Some(applet)) if verb == "guest-tool" => run(&applet.to_string_lossy(), rest),
+        _ => {
+            drop(writeln!(
+                std::io::stderr().lock(),
+                "usage: guest-tool APPLET [ARGUMENT…]"
+            ));
+            ExitCode::from(2)
+        }
+    }
+}
+
 /// Runs the applet `name` as the whole of this process.
 pub fn run(name: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();

@@ -1,7 +1,7 @@
 //! Applets on the network.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use super::applet::{Applet, AppletError};
 
@@ -20,7 +20,9 @@ pub(super) const APPLETS: &[Applet] = &[
 
 /// Sends a line to itself through 127.0.0.1.
 fn loopback(_: &[String]) -> Result<String, AppletError> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(AppletError::failed("listen"))?;
+    // Not as text, for which the tool would carry the C library's whole resolver.
+    let any_port = (Ipv4Addr::LOCALHOST, 0);
+    let listener = TcpListener::bind(any_port).map_err(AppletError::failed("listen"))?;
     let address = listener
         .local_addr()
         .map_err(AppletError::failed("listen"))?;

@@ -12,6 +12,7 @@ use vm_images::qemu::Acceleration;
 use vm_images::target::{BootError, Disk, GuestFile, Micro, MicroSpec};
 
 use super::{Breakage, Kernels, Machine, Provisioned, Provisioner};
+use crate::guest_tool;
 use crate::run::facts::MachineSize;
 use crate::run::folder::name;
 
@@ -97,6 +98,12 @@ impl MicroProvisioner {
             guest: ENGINE.to_owned(),
             mode: 0o755,
         }];
+        spec.files
+            .extend(guest_tool::beside(&self.seaworthy).map(|host| GuestFile {
+                host,
+                guest: format!("/{}", guest_tool::PROGRAM),
+                mode: 0o755,
+            }));
         // The support check reads it there, and so decides what it can't try out.
         spec.files
             .extend(spec.kernel.config.clone().map(|host| GuestFile {

@@ -1,16 +1,22 @@
-//! The program that every image carries: this very executable.
+//! The program that every image carries: the guest tool.
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
-/// This executable without what only a debugger reads.
+use crate::guest_tool;
+
+/// The guest tool without what only a debugger reads: the small program beside this one, or
+/// else this very executable, which answers to the same names.
 ///
 /// A development build is mostly debug information, and every byte of it would be hashed,
 /// unpacked and, by a driver that copies, copied again for each container. What a kernel
 /// loads is named by the program headers; whatever lies behind the last loaded byte goes, and
 /// with it the section table, which no kernel reads (ELF-64 object file format 1.5).
 pub(in crate::suite) fn payload() -> io::Result<Vec<u8>> {
-    let mut bytes = fs::read("/proc/self/exe")?;
+    let beside = guest_tool::beside(&std::env::current_exe()?);
+    let program = beside.unwrap_or_else(|| Path::new("/proc/self/exe").to_owned());
+    let mut bytes = fs::read(program)?;
     if let Some(end) = end_of_loaded(&bytes) {
         bytes.truncate(end);
         forget_sections(&mut bytes);
