@@ -5,6 +5,7 @@
 //! anew: it has only descriptors and a process id, has touched next to no memory, and waits. As
 //! executing changes neither process id nor children nor descriptors, nothing is lost between.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -17,8 +18,8 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
 use super::logs::{LogWriter, Stream};
-use super::start::{chain, start};
-use super::stdio::{Attach, Logging, Wishes};
+use super::start::{Started, chain, put_down, start};
+use super::stdio::{Attach, Ends, Logging, Wishes};
 use super::store::Hold;
 use super::supervise::{Output, PassOn, Supervision, hold_signals};
 use super::{Container, Error};
@@ -125,16 +126,23 @@ pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
             .write_all(&bytes)
             .and_then(|()| io::stdout().flush())
     });
-    sent.map_err(Error::io("write", "/dev/stdout"))?;
-    let Ok(started) = result else {
+    // A caller that was killed meanwhile asked for a container that runs without it.
+    drop(sent);
+    let Ok(Started { process, ends }) = result else {
         return Ok(());
     };
-    let mut next = myself(WAIT, &container);
-    next.arg(started.process.pid().to_string());
+    let Err(error) = go_on(&container, process.pid(), ends);
+    put_down(&process);
+    Err(error)
+}
+
+/// Executes the second form.
+fn go_on(container: &Container, pid: u32, ends: Ends) -> Result<Infallible, Error> {
+    let mut next = myself(WAIT, container);
+    next.arg(pid.to_string());
     let keep = |error: io::Error| Error::io("keep open", "/proc/self/fd/0")(error);
     let lock = io::stdin().as_fd().try_clone_to_owned().map_err(keep)?;
     pass_on(&lock).map_err(keep)?;
-    let ends = started.ends;
     if let Some(stdin) = &ends.idle_stdin {
         pass_on(stdin).map_err(Error::io("keep open", "/dev/stdin"))?;
     }
@@ -163,8 +171,8 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Resul
         .to_str()
         .and_then(|pid| pid.parse().ok())
         .unwrap_or_default();
-    let path = folder.join("log.ndjson");
-    let log = LogWriter::open(&path).map_err(Error::io("open", path))?;
+    // A full disk costs the log, and not the container.
+    let log = LogWriter::open(&folder.join("log.ndjson")).ok();
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let supervision = Supervision {
         pid,
@@ -173,7 +181,7 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Resul
             Output::new(stdout.as_fd(), Stream::Stderr),
         ],
         input: None,
-        log: Some(log),
+        log,
         pass_on: PassOn::No,
         console: None,
     };

@@ -9,7 +9,7 @@ use super::id::ContainerId;
 use super::logs::LogWriter;
 use super::name::Name;
 use super::options::Seccomp;
-use super::start::{Started, start};
+use super::start::{Started, put_down, start};
 use super::stdio::{Attach, Logging, RawTerminal, Wishes};
 use super::store::{Durability, Hold};
 use super::supervise::{PassOn, Supervision};
@@ -104,8 +104,9 @@ pub fn run(
             Logging::On
         },
     };
-    let result = start(&mut container, storage, wishes)
-        .and_then(|started| attend(&container, started, wishes));
+    let result = start(&mut container, storage, wishes).and_then(|mut started| {
+        attend(&container, &mut started, wishes).inspect_err(|_| put_down(&started.process))
+    });
     let result = finish(&mut container, storage, result);
     drop(hold);
     result
@@ -114,7 +115,7 @@ pub fn run(
 /// Waits for a process in the foreground.
 fn attend(
     container: &Container,
-    mut started: Started,
+    started: &mut Started,
     wishes: Wishes,
 ) -> Result<ExitStatus, Error> {
     let log = match wishes.logging {

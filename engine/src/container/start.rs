@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
 
 use super::state::{Incarnation, State, Status, boot_id};
 use super::stdio::{self, Ends, Wishes};
@@ -27,29 +28,46 @@ pub(super) fn start(
     storage: &Storage,
     wishes: Wishes,
 ) -> Result<Started, Error> {
-    match try_start(container, storage, wishes) {
-        Ok(started) => {
-            let process = Incarnation {
-                pid: started.process.pid(),
-                start: started.process.start(),
-                boot_id: boot_id().map_err(Error::io("read", "/proc/sys/kernel/random/boot_id"))?,
-            };
-            container.record(State::running(process, clock::now()))?;
-            Ok(started)
+    let started = try_start(container, storage, wishes).and_then(|started| {
+        match record_running(container, &started.process) {
+            Ok(()) => Ok(started),
+            Err(error) => {
+                put_down(&started.process);
+                Err(error)
+            }
         }
-        Err(error) => {
-            // The reason of the failure is what matters; what cannot be undone now is undone when
-            // the container is removed.
-            drop(storage.driver().unmount(&container.tree()?));
-            let failed = State {
-                status: Status::Created,
-                exit_code: error.exit_code(),
-                error: chain(&error, ": "),
-                ..State::created()
-            };
-            container.record(failed)?;
-            Err(error)
-        }
+    });
+    if let Err(error) = &started {
+        // The reason of the failure is what matters; what cannot be undone now is undone when
+        // the container is removed.
+        drop(storage.driver().unmount(&container.tree()?));
+        let failed = State {
+            status: Status::Created,
+            exit_code: error.exit_code(),
+            error: chain(error, ": "),
+            ..State::created()
+        };
+        container.record(failed)?;
+    }
+    started
+}
+
+fn record_running(container: &mut Container, process: &Process) -> Result<(), Error> {
+    let process = Incarnation {
+        pid: process.pid(),
+        start: process.start(),
+        boot_id: boot_id().map_err(Error::io("read", "/proc/sys/kernel/random/boot_id"))?,
+    };
+    container.record(State::running(process, clock::now()))
+}
+
+/// Ends a process that nobody could attend to or would find in the records.
+pub(super) fn put_down(process: &Process) {
+    // It may have ended by itself; the error that led here is what the caller needs to hear.
+    let _sent = process.kill(Signal::SIGKILL);
+    let _reaped = process.wait();
+    if let Some(cgroup) = process.cgroup() {
+        let _removed = cgroup.remove();
     }
 }
 

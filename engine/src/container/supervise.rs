@@ -19,6 +19,11 @@ use crate::sys::{signals, terminal};
 /// Read at once. A monitor's memory is what it touches, so this is small.
 const CHUNK: usize = 16 << 10;
 
+/// What one look at an output copies at most: all that a pipe holds (16 pages, of 64 KiB on some
+/// machines), so that nothing is lost that was written before the end, and that an output without
+/// end keeps us neither from signals nor from the end.
+const LOOK: usize = 1 << 20;
+
 /// A stream that comes from the process.
 #[derive(Debug)]
 pub(super) struct Output<'a> {
@@ -149,7 +154,7 @@ impl Supervision<'_> {
         loop {
             if let Some(status) = reap(self.pid)? {
                 // What it wrote before it ended is still in the pipes.
-                self.copy_outputs()?;
+                self.copy_outputs(&signals)?;
                 if let Some(log) = &mut self.log {
                     drop(log.finish());
                 }
@@ -157,9 +162,9 @@ impl Supervision<'_> {
             }
             let (can_feed, has_signal) = self.await_event(&signals)?;
             if has_signal {
-                self.take_signals(&signals)?;
+                take_signals(self.pid, self.console, &signals)?;
             }
-            self.copy_outputs()?;
+            self.copy_outputs(&signals)?;
             if can_feed {
                 self.feed()?;
             }
@@ -193,28 +198,20 @@ impl Supervision<'_> {
         Ok((feeds && is_ready(1), is_ready(0)))
     }
 
-    fn take_signals(&self, signals: &SignalFd) -> io::Result<()> {
-        while let Some(signal) = signals.read_signal()? {
-            match (i32::try_from(signal.ssi_signo), self.console) {
-                (Ok(libc::SIGWINCH), Some(console)) => follow_size(console),
-                (Ok(number), _) => pass_on_signal(self.pid, number),
-                (Err(_), _) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Copies what the outputs have now.
-    fn copy_outputs(&mut self) -> io::Result<()> {
+    fn copy_outputs(&mut self, signals: &SignalFd) -> io::Result<()> {
         let mut chunk = [0; CHUNK];
         for output in &mut self.outputs {
-            while !output.ended {
+            let mut copied = 0;
+            while !output.ended && copied < LOOK {
                 match read(output.from, &mut chunk) {
                     Ok(0) | Err(Errno::EIO) => output.ended = true, // EIO: a terminal without users
                     Ok(length) => {
+                        copied += length;
                         let bytes = chunk.get(..length).unwrap_or_default();
-                        if self.pass_on == PassOn::Yes && !pass_on(output.stream, bytes) {
-                            self.pass_on = PassOn::No;
+                        if self.pass_on == PassOn::Yes {
+                            let attend = || take_signals(self.pid, self.console, signals);
+                            self.pass_on = pass_on(output.stream, bytes, signals, attend)?;
                         }
                         let log = self.log.as_mut();
                         if log.is_some_and(|log| log.take(output.stream, bytes).is_err()) {
@@ -272,30 +269,57 @@ fn follow_size(console: BorrowedFd<'_>) {
     }
 }
 
-/// Writes to our own stream. `false`: nobody reads it any more.
-fn pass_on(stream: Stream, mut bytes: &[u8]) -> bool {
-    while !bytes.is_empty() {
-        let written = match stream {
-            Stream::Stdout => write(io::stdout(), bytes),
-            Stream::Stderr => write(io::stderr(), bytes),
-        };
-        match written {
-            Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => {
-                // Ours was made non-blocking by somebody else who has it.
-                let own = (io::stdout(), io::stderr());
-                let fd = match stream {
-                    Stream::Stdout => own.0.as_fd(),
-                    Stream::Stderr => own.1.as_fd(),
-                };
-                let mut ready = [PollFd::new(fd, PollFlags::POLLOUT)];
-                let _ = poll(&mut ready, PollTimeout::NONE);
-            }
-            Err(_) => return false,
+/// Passes on the signals that have come.
+fn take_signals(pid: u32, console: Option<BorrowedFd<'_>>, signals: &SignalFd) -> io::Result<()> {
+    while let Some(signal) = signals.read_signal()? {
+        match (i32::try_from(signal.ssi_signo), console) {
+            (Ok(libc::SIGWINCH), Some(console)) => follow_size(console),
+            (Ok(number), _) => pass_on_signal(pid, number),
+            (Err(_), _) => {}
         }
     }
-    true
+    Ok(())
+}
+
+/// Writes to our own stream, and attends to signals for as long as its reader makes us wait.
+/// [`PassOn::No`]: nobody reads it any more.
+fn pass_on(
+    stream: Stream,
+    mut bytes: &[u8],
+    signals: &SignalFd,
+    attend: impl Fn() -> io::Result<()>,
+) -> io::Result<PassOn> {
+    let own = (io::stdout(), io::stderr());
+    let own = match stream {
+        Stream::Stdout => own.0.as_fd(),
+        Stream::Stderr => own.1.as_fd(),
+    };
+    while !bytes.is_empty() {
+        let mut polled = [
+            PollFd::new(own, PollFlags::POLLOUT),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        let [can_write, has_signal] = polled.map(|fd| fd.any().unwrap_or(false));
+        if has_signal {
+            attend()?;
+        }
+        if !can_write {
+            continue;
+        }
+        // As much as a pipe takes without blocking when it takes anything.
+        let piece = bytes.get(..libc::PIPE_BUF).unwrap_or(bytes);
+        match write(own, piece) {
+            Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(_) => return Ok(PassOn::No),
+        }
+    }
+    Ok(PassOn::Yes)
 }
 
 fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {

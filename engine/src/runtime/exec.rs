@@ -9,6 +9,7 @@ use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxSeccomp, Process as ProcessSpec};
 
 use super::cgroup::{Cgroup, CgroupPath};
+use super::parent::Heard;
 use super::plan::{self, ProcessPlan};
 use super::{Console, Error, Process, StartTime, Stdio, child, explain, parent};
 use crate::sys::clone::{Request, Side, clone, pidfd_open};
@@ -63,9 +64,11 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
         cgroup.attach(pid)?;
     }
     parent.go()?;
-    let heard = parent.listen()?;
+    let mut heard = Heard::default();
+    let listened = parent.listen(&mut heard);
     drop(joining);
     let mut program = Reaper(heard.forked);
+    listened?;
     if let Some(fault) = heard.fault {
         return Err(explain::process_fault(fault, &plan.process));
     }
@@ -74,6 +77,9 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
             pid: exec.target.pid,
         });
     };
+    if let Some(error) = heard.killed_in_set_up() {
+        return Err(error);
+    }
     let start = StartTime::of(pid).map_err(|error| {
         plan::setup(
             "read the start time of the new process".to_owned(),

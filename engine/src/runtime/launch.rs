@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::cgroup::{Cgroup, CgroupPath, Hierarchies};
+use super::parent::Heard;
 use super::plan::{self, Plan};
 use super::{Error, Process, StartTime, child, explain, parent};
 use crate::sys::clone::{Parent, Request, Side, clone};
@@ -134,9 +135,13 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
             error,
         )
     })?;
-    let heard = parent.listen()?;
+    let mut heard = Heard::default();
+    parent.listen(&mut heard)?;
     if let Some(fault) = heard.fault {
         return Err(explain::launch_fault(fault, &plan));
+    }
+    if let Some(error) = heard.killed_in_set_up() {
+        return Err(error);
     }
     undo.child = None;
     Ok(Process::new(

@@ -24,6 +24,8 @@ pub(super) struct Heard {
     pub(super) console: Option<OwnedFd>,
     /// The process that executes the program, when it is not the child itself.
     pub(super) forked: Option<u32>,
+    /// The set-up came to its end.
+    pub(super) ready: bool,
 }
 
 fn failed(errno: Errno) -> Error {
@@ -32,6 +34,20 @@ fn failed(errno: Errno) -> Error {
         "see whether something kills it",
         errno,
     )
+}
+
+impl Heard {
+    /// A child that says nothing more was killed: by an administrator, or by the kernel when
+    /// memory was short.
+    pub(super) fn killed_in_set_up(&self) -> Option<Error> {
+        (!self.ready).then(|| {
+            plan::setup(
+                "set up the new process: it was killed before it executed its program".to_owned(),
+                "see whether a memory limit is too small, and whether something else kills it",
+                Errno::ECHILD,
+            )
+        })
+    }
 }
 
 /// Both ends; close-on-exec, so that the execve closes the child's.
@@ -60,16 +76,16 @@ impl ParentEnd {
         }
     }
 
-    /// Listens until the child's end is closed.
-    pub(super) fn listen(&self) -> Result<Heard, Error> {
-        let mut heard = Heard::default();
+    /// Listens until the child's end is closed. What was heard before a failure is kept.
+    pub(super) fn listen(&self, heard: &mut Heard) -> Result<(), Error> {
         loop {
             match self.receive() {
-                Ok(None) => return Ok(heard),
+                Ok(None) => return Ok(()),
                 Ok(Some((message, console))) => match message {
                     Message::Fault(fault) => heard.fault = Some(fault),
                     Message::Console => heard.console = console,
                     Message::Forked(pid) => heard.forked = Some(pid),
+                    Message::Ready => heard.ready = true,
                 },
                 // A child that ends with our unread word in its socket resets the connection. The
                 // kernel tells that once, before what the child has said: listen on.
@@ -124,6 +140,8 @@ mod tests {
         };
         nix::unistd::write(&child, &Message::Fault(fault).encode()).expect("sent");
         drop(child);
-        assert_eq!(parent.listen().expect("heard").fault, Some(fault));
+        let mut heard = Heard::default();
+        parent.listen(&mut heard).expect("heard");
+        assert_eq!(heard.fault, Some(fault));
     }
 }

@@ -171,6 +171,8 @@ pub(in crate::runtime) enum Message {
     Console,
     /// Its child under a joined pid namespace has this process id, in the parent's namespace.
     Forked(u32),
+    /// It is set up: what is left is to give up privileges and to execute the program.
+    Ready,
 }
 
 impl Message {
@@ -180,6 +182,7 @@ impl Message {
             Self::Fault(fault) => (1, fault.at as u8, fault.index, fault.errno as i32),
             Self::Console => (2, 0, 0, 0),
             Self::Forked(pid) => (3, 0, 0, i32::from_ne_bytes(pid.to_ne_bytes())),
+            Self::Ready => (4, 0, 0, 0),
         };
         let [i0, i1] = index.to_ne_bytes();
         let [n0, n1, n2, n3] = number.to_ne_bytes();
@@ -200,6 +203,7 @@ impl Message {
             })),
             2 => Some(Self::Console),
             3 => Some(Self::Forked(u32::from_ne_bytes(number.to_ne_bytes()))),
+            4 => Some(Self::Ready),
             _ => None,
         }
     }

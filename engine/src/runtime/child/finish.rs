@@ -11,7 +11,7 @@ use nix::sys::stat::{Mode, fstat, umask};
 use nix::sys::uio::pread;
 use nix::unistd::chdir;
 
-use super::fault::{At, Fault, Step};
+use super::fault::{At, Fault, Message, Step};
 use super::setup::Channel;
 use crate::runtime::plan::{CapabilityPlan, ProcessPlan};
 use crate::runtime::seccomp::Filter;
@@ -43,6 +43,8 @@ pub(super) fn confine(
     let entered = chdir(process.cwd.as_c_str());
     // As root and without a filter yet, which could keep us from looking where the kernel can.
     refuse_engine(process)?;
+    // While there is no filter, which might forbid it.
+    channel.tell(Message::Ready);
     // Without no_new_privs a filter can only be loaded while there is CAP_SYS_ADMIN.
     if !process.no_new_privileges {
         load(process.seccomp.as_ref())?;

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{chdir, chroot, fchdir, setsid, write};
+use nix::unistd::{chdir, chroot, fchdir, setsid};
 
 use super::fault::{At, Fault, Message, Step};
 use super::setup::{Channel, streams};
@@ -27,8 +27,7 @@ pub(in crate::runtime) fn join(plan: &JoinPlan, stdio: &Stdio, channel: &Channel
         }) {
             Ok(Side::Child) => become_program(plan, stdio, channel),
             Ok(Side::Parent { pid, .. }) => {
-                // With the engine gone there is nobody to tell.
-                let _told = write(channel.socket(), &Message::Forked(pid).encode());
+                channel.tell(Message::Forked(pid));
                 exit_now(0)
             }
             Err(errno) => Fault {

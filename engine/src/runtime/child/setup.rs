@@ -42,10 +42,14 @@ impl Channel {
         }
     }
 
+    /// A parent that is gone needs no message.
+    pub(super) fn tell(&self, message: Message) {
+        let _told = write(&self.socket, &message.encode());
+    }
+
     /// Tells why it failed, and ends.
     pub(in crate::runtime) fn fail(&self, fault: Fault) -> ! {
-        // A parent that is gone needs no message.
-        let _told = write(&self.socket, &Message::Fault(fault).encode());
+        self.tell(Message::Fault(fault));
         clone::exit_now(125)
     }
 }
