@@ -336,16 +336,11 @@ fn available_mib(meminfo: &str) -> Option<u64> {
     Some(available >> 10)
 }
 
-#[allow(
-    clippy::useless_conversion,
-    reason = "the kernel's types have 32 bits on 32-bit machines"
-)]
 /// The MiB that are free for a plain user where `folder` is, or will be.
 fn free_mib(folder: &Path) -> Option<u64> {
     let whole = std::path::absolute(folder).ok()?;
     let there = whole.ancestors().find(|ancestor| ancestor.exists())?;
     let facts = nix::sys::statvfs::statvfs(there).ok()?;
-    // 32-bit hosts have narrower types here.
     #[allow(clippy::useless_conversion, reason = "not useless on 32-bit hosts")]
     let (blocks, size) = (
         u64::from(facts.blocks_available()),

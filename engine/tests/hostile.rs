@@ -21,6 +21,7 @@ use flate2::write::GzEncoder;
 use keel::image::load::{Input, LoadError, Loaded, import, load};
 use keel::image::store::Store;
 use keel::storage::{DriverName, Keep, TreeName};
+use scene::sample::told;
 use scene::{Entry, Scene, entry, file, folder, hard_link, link, tar};
 
 const PRECIOUS: &str = "precious";
@@ -46,17 +47,6 @@ fn assert_outside_is_untouched(scene: &Scene) {
     assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), PRECIOUS);
     assert_eq!(fs::metadata(outside.join("file")).unwrap().nlink(), 1);
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
-}
-
-/// The whole chain of an error as a person sees it.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = text + ": " + &error.to_string();
-        source = error.source();
-    }
-    text
 }
 
 /// The archive is refused for the given reason, and leaves nothing.

@@ -8,7 +8,6 @@ mod completions;
 mod doctor;
 mod engine_args;
 mod exit;
-mod guest_tool;
 mod image;
 mod judge;
 mod man;
@@ -61,7 +60,6 @@ enum Command {
     Suite(suite::Args),
     #[command(hide = true)]
     Agent(agent::Args),
-    GuestTool(guest_tool::Args),
 }
 
 /// The whole command line as data, for man pages and completions.
@@ -101,7 +99,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Selftest(args) => selftest::run(args),
         Command::Suite(args) => suite::run(args),
         Command::Agent(args) => agent::run(&args),
-        Command::GuestTool(args) => return guest_tool::run(args),
     };
     match result {
         Ok(answer) => answer.into(),

@@ -103,35 +103,32 @@ pub(super) fn call(name: &str, args: &[String]) -> Result<String, AppletError> {
     })
 }
 
-/// Runs the applet that `program`'s file name calls for, if it is one.
+/// Runs the applet that is called for, if one is: by the program's own file name, or by the
+/// words `guest-tool APPLET`.
 pub fn dispatch(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let program = args.next()?;
     let name = Path::new(&program).file_name()?.to_str()?;
-    let applet = applets().find(|applet| applet.name == name)?;
-    Some(run(applet.name, args))
+    if let Some(applet) = applets().find(|applet| applet.name == name) {
+        return Some(run(applet.name, args));
+    }
+    let verb = args.next()?;
+    let applet = args.next()?;
+    (verb == "guest-tool").then(|| run(&applet.to_string_lossy(), args))
 }
 
-/// The tool as a program of its own: called by an applet's name, or as `… guest-tool APPLET`.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
-    if let Some(code) = dispatch(args.iter().cloned()) {
-        return code;
-    }
-    let mut rest = args.into_iter().skip(1);
-    match (rest.next(), rest.next()) {
-        (Some(verb), Some(applet)) if verb == "guest-tool" => run(&applet.to_string_lossy(), rest),
-        _ => {
-            drop(writeln!(
-                std::io::stderr().lock(),
-                "usage: guest-tool APPLET [ARGUMENT…]"
-            ));
-            ExitCode::from(2)
-        }
-    }
+/// The tool as a program of its own.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    dispatch(args).unwrap_or_else(|| {
+        drop(writeln!(
+            std::io::stderr().lock(),
+            "usage: seaworthy-guest-tool guest-tool APPLET [ARGUMENT…]"
+        ));
+        ExitCode::from(2)
+    })
 }
 
 /// Runs the applet `name` as the whole of this process.
-pub fn run(name: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
+fn run(name: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     match call(name, &args) {
         Ok(answer) => match std::io::stdout().lock().write_all(answer.as_bytes()) {
@@ -162,6 +159,17 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all);
         assert!(!names.contains(&"seaworthy"));
+    }
+
+    #[test]
+    fn an_applet_is_called_by_the_programs_name_or_by_a_word() {
+        let words = |line: &'static str| line.split(' ').map(OsString::from);
+        for line in ["/bin/true", "/setuid guest-tool true"] {
+            assert!(dispatch(words(line)).is_some(), "{line}");
+        }
+        for line in ["seaworthy", "seaworthy guest-tool", "seaworthy check true"] {
+            assert!(dispatch(words(line)).is_none(), "{line}");
+        }
     }
 
     #[test]

@@ -29,13 +29,9 @@ pub(super) fn start(
     wishes: Wishes,
 ) -> Result<Started, Error> {
     let started = try_start(container, storage, wishes).and_then(|started| {
-        match record_running(container, &started.process) {
-            Ok(()) => Ok(started),
-            Err(error) => {
-                put_down(&started.process);
-                Err(error)
-            }
-        }
+        record_running(container, &started.process)
+            .inspect_err(|_| put_down(&started.process))
+            .map(|()| started)
     });
     if let Err(error) = &started {
         // The reason of the failure is what matters; what cannot be undone now is undone when

@@ -137,14 +137,48 @@ fn pass_on_signal(pid: u32, signal: i32) {
     }
 }
 
+/// Signals that were held back, and the process that they are for.
+struct Signals<'a> {
+    held: SignalFd,
+    pid: u32,
+    console: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Signals<'a> {
+    fn to(pid: u32, console: Option<BorrowedFd<'a>>) -> io::Result<Self> {
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self {
+            held: SignalFd::with_flags(&SigSet::all(), flags)?,
+            pid,
+            console,
+        })
+    }
+
+    /// Readable when one has come.
+    fn polled(&self) -> PollFd<'_> {
+        PollFd::new(self.held.as_fd(), PollFlags::POLLIN)
+    }
+
+    /// Passes on those that have come.
+    fn pass_on(&self) -> io::Result<()> {
+        while let Some(signal) = self.held.read_signal()? {
+            match (i32::try_from(signal.ssi_signo), self.console) {
+                (Ok(libc::SIGWINCH), Some(console)) => follow_size(console),
+                (Ok(number), _) => pass_on_signal(self.pid, number),
+                (Err(_), _) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Supervision<'_> {
     /// Waits for the child, copying its streams. Signals are held back ([`hold_signals`]).
     pub(super) fn wait(mut self) -> io::Result<ExitStatus> {
         if self.outputs.is_empty() && self.input.is_none() {
             return wait(self.pid);
         }
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals = SignalFd::with_flags(&SigSet::all(), flags)?;
+        let signals = Signals::to(self.pid, self.console)?;
         for output in &self.outputs {
             set_nonblocking(output.from)?;
         }
@@ -162,7 +196,7 @@ impl Supervision<'_> {
             }
             let (can_feed, has_signal) = self.await_event(&signals)?;
             if has_signal {
-                take_signals(self.pid, self.console, &signals)?;
+                signals.pass_on()?;
             }
             self.copy_outputs(&signals)?;
             if can_feed {
@@ -172,9 +206,9 @@ impl Supervision<'_> {
     }
 
     /// Waits until there is something to do: whether input can be fed, whether a signal came.
-    fn await_event(&self, signals: &SignalFd) -> io::Result<(bool, bool)> {
+    fn await_event(&self, signals: &Signals<'_>) -> io::Result<(bool, bool)> {
         let stdin = io::stdin();
-        let mut polled = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let mut polled = vec![signals.polled()];
         if let Some(Input {
             to: Some(to),
             pending,
@@ -199,7 +233,7 @@ impl Supervision<'_> {
     }
 
     /// Copies what the outputs have now.
-    fn copy_outputs(&mut self, signals: &SignalFd) -> io::Result<()> {
+    fn copy_outputs(&mut self, signals: &Signals<'_>) -> io::Result<()> {
         let mut chunk = [0; CHUNK];
         for output in &mut self.outputs {
             let mut copied = 0;
@@ -210,8 +244,7 @@ impl Supervision<'_> {
                         copied += length;
                         let bytes = chunk.get(..length).unwrap_or_default();
                         if self.pass_on == PassOn::Yes {
-                            let attend = || take_signals(self.pid, self.console, signals);
-                            self.pass_on = pass_on(output.stream, bytes, signals, attend)?;
+                            self.pass_on = pass_on(output.stream, bytes, signals)?;
                         }
                         let log = self.log.as_mut();
                         if log.is_some_and(|log| log.take(output.stream, bytes).is_err()) {
@@ -269,36 +302,16 @@ fn follow_size(console: BorrowedFd<'_>) {
     }
 }
 
-/// Passes on the signals that have come.
-fn take_signals(pid: u32, console: Option<BorrowedFd<'_>>, signals: &SignalFd) -> io::Result<()> {
-    while let Some(signal) = signals.read_signal()? {
-        match (i32::try_from(signal.ssi_signo), console) {
-            (Ok(libc::SIGWINCH), Some(console)) => follow_size(console),
-            (Ok(number), _) => pass_on_signal(pid, number),
-            (Err(_), _) => {}
-        }
-    }
-    Ok(())
-}
-
 /// Writes to our own stream, and attends to signals for as long as its reader makes us wait.
 /// [`PassOn::No`]: nobody reads it any more.
-fn pass_on(
-    stream: Stream,
-    mut bytes: &[u8],
-    signals: &SignalFd,
-    attend: impl Fn() -> io::Result<()>,
-) -> io::Result<PassOn> {
+fn pass_on(stream: Stream, mut bytes: &[u8], signals: &Signals<'_>) -> io::Result<PassOn> {
     let own = (io::stdout(), io::stderr());
     let own = match stream {
         Stream::Stdout => own.0.as_fd(),
         Stream::Stderr => own.1.as_fd(),
     };
     while !bytes.is_empty() {
-        let mut polled = [
-            PollFd::new(own, PollFlags::POLLOUT),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut polled = [PollFd::new(own, PollFlags::POLLOUT), signals.polled()];
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
@@ -306,7 +319,7 @@ fn pass_on(
         }
         let [can_write, has_signal] = polled.map(|fd| fd.any().unwrap_or(false));
         if has_signal {
-            attend()?;
+            signals.pass_on()?;
         }
         if !can_write {
             continue;

@@ -77,9 +77,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
             pid: exec.target.pid,
         });
     };
-    if let Some(error) = heard.killed_in_set_up() {
-        return Err(error);
-    }
+    heard.refuse_killed()?;
     let start = StartTime::of(pid).map_err(|error| {
         plan::setup(
             "read the start time of the new process".to_owned(),

@@ -140,9 +140,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
     if let Some(fault) = heard.fault {
         return Err(explain::launch_fault(fault, &plan));
     }
-    if let Some(error) = heard.killed_in_set_up() {
-        return Err(error);
-    }
+    heard.refuse_killed()?;
     undo.child = None;
     Ok(Process::new(
         pid,

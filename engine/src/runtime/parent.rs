@@ -37,16 +37,17 @@ fn failed(errno: Errno) -> Error {
 }
 
 impl Heard {
-    /// A child that says nothing more was killed: by an administrator, or by the kernel when
-    /// memory was short.
-    pub(super) fn killed_in_set_up(&self) -> Option<Error> {
-        (!self.ready).then(|| {
-            plan::setup(
-                "set up the new process: it was killed before it executed its program".to_owned(),
-                "see whether a memory limit is too small, and whether something else kills it",
-                Errno::ECHILD,
-            )
-        })
+    /// A child that ends without a fault and before it was ready was killed: by somebody, or by
+    /// the kernel when memory was short.
+    pub(super) fn refuse_killed(&self) -> Result<(), Error> {
+        if self.ready {
+            return Ok(());
+        }
+        Err(plan::setup(
+            "set up the new process, which was killed meanwhile".to_owned(),
+            "see whether its memory limit is too small, or who kills it",
+            Errno::ECANCELED,
+        ))
     }
 }
 
@@ -143,5 +144,22 @@ mod tests {
         let mut heard = Heard::default();
         parent.listen(&mut heard).expect("heard");
         assert_eq!(heard.fault, Some(fault));
+    }
+
+    #[test]
+    fn a_child_that_is_killed_in_its_set_up_has_not_started() {
+        let (parent, child) = channel().expect("a channel");
+        let mut heard = Heard::default();
+        nix::unistd::write(&child, &Message::Forked(7).encode()).expect("sent");
+        drop(child);
+        parent.listen(&mut heard).expect("heard");
+        let refused = heard.refuse_killed().expect_err("refused");
+        assert_eq!(refused.exit_code(), 125);
+
+        let (parent, child) = channel().expect("a channel");
+        nix::unistd::write(&child, &Message::Ready.encode()).expect("sent");
+        drop(child);
+        parent.listen(&mut heard).expect("heard");
+        assert!(heard.refuse_killed().is_ok());
     }
 }

@@ -1,12 +1,13 @@
 //! `keel run`: streams, exit codes, and what the command sees.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Keel;
-use super::keel::{IMAGE, collect};
+use super::keel::{IMAGE, collect, status_of};
 
 #[test]
 fn streams_and_exit_code_are_the_commands_own() {
@@ -86,6 +87,14 @@ fn a_child_that_a_signal_kills_is_128_and_the_signal() {
     assert_eq!(keel.sh(&["--init"], "kill -15 $$").code, Some(143));
 }
 
+/// Waits until a container that runs in the foreground is there.
+fn await_made(keel: &Keel, name: &str) {
+    let names = || keel.call(["ps", "-a", "--format", "{{.Names}}"]).stdout;
+    while !names().contains(name) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn signals_to_keel_are_passed_on() {
     let keel = Keel::new();
@@ -96,16 +105,32 @@ fn signals_to_keel_are_passed_on() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    while !keel
-        .call(["ps", "-a", "--format", "{{.Names}}"])
-        .stdout
-        .contains("job")
-    {
-        std::thread::yield_now();
-    }
+    await_made(&keel, "job");
     keel.await_line("job", "ready");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
     assert_eq!(collect(child), (Some(3), "ready\nstopped\n".to_owned()));
+}
+
+#[test]
+fn signals_are_passed_on_while_nobody_reads_a_flood_of_output() {
+    let keel = Keel::new();
+    let flood = "while :; do echo y; done";
+    let child = keel
+        .command(["run", "--init", "--name", "flood", IMAGE, "sh", "-c", flood])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    await_made(&keel, "flood");
+    keel.await_line("flood", "y");
+    let first = keel.pid("flood");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    // Keel cannot have reaped it: what it wrote before is still to be read.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !status_of(first, "State").starts_with('Z') {
+        assert!(Instant::now() < deadline, "the signal was not passed on");
+        std::thread::yield_now();
+    }
+    assert_eq!(collect(child).0, Some(143));
 }
 
 #[test]

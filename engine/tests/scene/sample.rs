@@ -146,6 +146,7 @@ pub fn loaded(store: &Store, bytes: Vec<u8>) -> Vec<Loaded> {
     }
 }
 
+/// The whole chain of an error as a person sees it.
 pub fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -33,13 +33,12 @@ pub(super) fn probe(findings: &mut Findings, scratch: Scratch) {
             controller(v1, v2, unified.as_deref(), scratch),
         );
     }
-    let by_controllers = |id: &str| findings_of(findings, id);
     let v1 = first_hierarchy(scratch);
     let v2 = second_hierarchy(unified.as_deref());
     let whole = match (&v1, &v2) {
         (Probe::Works { how }, _) | (_, Probe::Works { how }) => {
             // A controller that neither has makes neither complete.
-            match by_controllers("kernel.cgroup.memory") {
+            match finding_of(findings, "kernel.cgroup.memory") {
                 Some(Probe::Fails { why }) => fails(why.clone()),
                 _ => works(how.clone()),
             }
@@ -52,7 +51,7 @@ pub(super) fn probe(findings: &mut Findings, scratch: Scratch) {
     note(findings, "kernel.cgroup.hierarchy", whole);
 }
 
-fn findings_of<'a>(findings: &'a Findings, id: &str) -> Option<&'a Probe> {
+fn finding_of<'a>(findings: &'a Findings, id: &str) -> Option<&'a Probe> {
     findings
         .iter()
         .find(|(found, _)| found.as_str() == id)

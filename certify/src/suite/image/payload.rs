@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use crate::guest_tool;
 
@@ -15,8 +14,7 @@ use crate::guest_tool;
 /// with it the section table, which no kernel reads (ELF-64 object file format 1.5).
 pub(in crate::suite) fn payload() -> io::Result<Vec<u8>> {
     let beside = guest_tool::beside(&std::env::current_exe()?);
-    let program = beside.unwrap_or_else(|| Path::new("/proc/self/exe").to_owned());
-    let mut bytes = fs::read(program)?;
+    let mut bytes = fs::read(beside.unwrap_or_else(|| "/proc/self/exe".into()))?;
     if let Some(end) = end_of_loaded(&bytes) {
         bytes.truncate(end);
         forget_sections(&mut bytes);
