@@ -321,15 +321,18 @@ async fn an_interrupted_run_keeps_what_was_done_and_resuming_repeats_none_of_it(
     let calls_before = world.calls().len();
     let resumed = world.certify(Resume::Yes).await.unwrap();
     assert_eq!(resumed.folder.results.verdict, Verdict::Certified);
-    let mut calls = world.calls().split_off(calls_before);
-    calls.sort();
+    let calls = world.calls().split_off(calls_before);
+    let (mut storages, mut cases): (Vec<_>, Vec<_>) = calls
+        .iter()
+        .map(|call| call.split_once(' ').unwrap())
+        .unzip();
+    storages.sort_unstable();
+    assert_eq!(storages, ["aufs", "overlay", "vfs"]);
+    // Which two of the cells were the first to get a place is the scheduler's affair.
+    cases.sort_unstable();
     assert_eq!(
-        calls,
-        [
-            "aufs kernel,limits",
-            "overlay limits.b,limits.c",
-            "vfs limits.b,limits.c"
-        ]
+        cases,
+        ["kernel,limits", "limits.b,limits.c", "limits.b,limits.c"]
     );
 }
 
