@@ -4,10 +4,12 @@
 //! - a case that was skipped, broke or is missing never counts as passed, and a machine that
 //!   failed never counts against the engine;
 //! - a case that passes after all never makes a verdict worse;
-//! - a cell that is not in the journal is not tested.
+//! - a cell that is not in the journal is not tested;
+//! - an engine that was sabotaged is never certified.
 
 mod cell;
 mod evidence;
+mod sabotage;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,7 @@ use crate::outcome::{CaseResult, Outcome};
 use crate::plan::{ExcludedBy, Plan};
 use crate::policy::{Lenience, Policy};
 use crate::results::{CellResult, EngineIdentity, RESULTS_SCHEMA, Results, Totals};
+use crate::sabotage::Sabotage;
 use crate::verdict::Verdict;
 
 use evidence::Evidence;
@@ -33,6 +36,8 @@ pub struct Trial<'a> {
     pub policy: &'a Policy,
     /// Which engine was run.
     pub engine: &'a EngineIdentity,
+    /// The known fault in it, if one was built in.
+    pub sabotage: Option<&'a Sabotage>,
     /// The ids of all cases that the harness has, `suite.area.name`: those of a cell's suites
     /// are expected in it.
     pub cases: &'a [String],
@@ -75,7 +80,10 @@ pub fn suite_of(case: &str) -> &str {
 fn judge_cell(trial: &Trial<'_>, cell: &Cell, journal: &[Entry]) -> CellResult {
     let evidence = Evidence::of(&cell.id, journal);
     let case_results = observed_and_missing(trial, cell, &evidence);
-    let (verdict, reasons) = cell::verdict(trial, cell, &evidence, &case_results);
+    let (mut verdict, mut reasons) = cell::verdict(trial, cell, &evidence, &case_results);
+    if let Some(sabotage) = trial.sabotage {
+        (verdict, reasons) = sabotage::verdict(sabotage, &case_results, verdict, reasons);
+    }
     CellResult {
         id: cell.id.clone(),
         verdict,
@@ -135,7 +143,7 @@ fn run_verdict(trial: &Trial<'_>, cells: &[(&Cell, CellResult)]) -> (Verdict, Ve
         .map(|(_, result)| result)
         .collect();
     let with = |verdict: Verdict| required.iter().filter(move |cell| cell.verdict == verdict);
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<String> = trial.sabotage.map(sabotage::warning).into_iter().collect();
     for (verdict, what) in [
         (Verdict::NotCertified, "is not certified"),
         (Verdict::NotTested, "is not tested"),

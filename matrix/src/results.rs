@@ -39,12 +39,31 @@ pub struct Results {
 /// Which engine was judged, to the byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EngineIdentity {
-    /// The adapter's name (`keel`, `docker`, `podman`).
+    /// The adapter's name (`keel`, `docker`, `podman`), and the known fault that was built in,
+    /// if so (`keel+drop-pids-limit`).
     pub name: String,
     /// What the engine says of its own version.
     pub version: String,
     /// SHA-256 of its binary, 64 hexadecimal digits.
     pub sha256: String,
+}
+
+impl EngineIdentity {
+    /// What the adapter's name and that of a known fault in the engine are joined by.
+    const FAULT: char = '+';
+
+    /// The engine with a known fault built in. The fault stands in its name
+    /// (`keel+drop-pids-limit`), so that nothing said of it passes for the honest engine's.
+    #[must_use]
+    pub fn with_fault(mut self, fault: &str) -> Self {
+        self.name = format!("{}{}{fault}", self.name, Self::FAULT);
+        self
+    }
+
+    /// The adapter's name, whatever fault is built in.
+    pub fn adapter(&self) -> &str {
+        self.name.split(Self::FAULT).next().unwrap_or(&self.name)
+    }
 }
 
 /// What one cell came to.

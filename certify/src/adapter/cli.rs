@@ -107,8 +107,7 @@ impl Cli {
         Ok(finished)
     }
 
-    /// Name, version and digest of the engine. A built-in fault stands in the name
-    /// (`keel+drop-pids-limit`), so that no certificate can pass for the honest engine's.
+    /// Name, version and digest of the engine, with the fault that is built in.
     pub fn identity(&self) -> Result<EngineIdentity, IdentityError> {
         let program = self.engine.program();
         let bytes = std::fs::read(program).map_err(|source| IdentityError::Unreadable {
@@ -116,13 +115,14 @@ impl Cli {
             source,
         })?;
         let version = self.run("version", [""; 0], None)?;
-        Ok(EngineIdentity {
-            name: match self.fault {
-                None => self.engine.name().to_owned(),
-                Some(fault) => format!("{}+{}", self.engine.name(), fault.name),
-            },
+        let honest = EngineIdentity {
+            name: self.engine.name().to_owned(),
             version: version_in(&version.out()).unwrap_or_else(|| "unknown".to_owned()),
             sha256: format!("{:x}", Sha256::digest(&bytes)),
+        };
+        Ok(match self.fault {
+            None => honest,
+            Some(fault) => honest.with_fault(fault.name),
         })
     }
 }

@@ -10,11 +10,13 @@ use matrix::cell::CellId;
 use matrix::outcome::Counts;
 use matrix::policy::Policy;
 use matrix::results::{EngineIdentity, Results};
+use matrix::sabotage::Sabotage;
 use matrix::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::FileDigest;
 use super::key::{Lifetime, PublicKey};
+use crate::run::folder::name;
 use crate::run::{HostFacts, RunFacts};
 
 /// The type of every statement.
@@ -33,7 +35,7 @@ pub struct Statement {
     /// [`STATEMENT_TYPE`].
     #[serde(rename = "_type")]
     pub type_: String,
-    /// The engine's binary and `results.json`.
+    /// `results.json` and, unless a known fault was built into it, the engine's binary.
     pub subject: Vec<Subject>,
     /// [`PREDICATE_TYPE`].
     pub predicate_type: String,
@@ -59,6 +61,9 @@ pub struct Predicate {
     pub verdict: Verdict,
     /// What was tested.
     pub engine: EngineIdentity,
+    /// The known fault that was built into it; absent for an honest engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
     /// What was demanded, whole.
     pub policy: Policy,
     /// The day that waivers were held against.
@@ -116,24 +121,15 @@ impl Statement {
         key: &PublicKey,
         lifetime: Lifetime,
     ) -> Self {
-        let sha256 = |digest: &str| BTreeMap::from([("sha256".to_owned(), digest.to_owned())]);
         Self {
             type_: STATEMENT_TYPE.to_owned(),
-            subject: vec![
-                Subject {
-                    name: run.engine.name.clone(),
-                    digest: sha256(&run.engine.sha256),
-                },
-                Subject {
-                    name: crate::run::folder::name::RESULTS.to_owned(),
-                    digest: sha256(results_sha256),
-                },
-            ],
+            subject: subjects(&run.engine, run.sabotage.as_ref(), results_sha256),
             predicate_type: PREDICATE_TYPE.to_owned(),
             predicate: Predicate {
                 schema: CERTIFICATE_SCHEMA.to_owned(),
                 verdict: results.verdict,
                 engine: run.engine.clone(),
+                sabotage: run.sabotage.clone(),
                 policy: run.policy.clone(),
                 judged_on: run.judged_on,
                 started: run.started.clone(),
@@ -150,6 +146,24 @@ impl Statement {
             },
         }
     }
+}
+
+/// What a statement is about. A program that was run with a known fault is not among it, as
+/// whoever looks for statements by the program's digest is to find none.
+pub(super) fn subjects(
+    engine: &EngineIdentity,
+    sabotage: Option<&Sabotage>,
+    results_sha256: &str,
+) -> Vec<Subject> {
+    let subject = |name: &str, sha256: &str| Subject {
+        name: name.to_owned(),
+        digest: BTreeMap::from([("sha256".to_owned(), sha256.to_owned())]),
+    };
+    let mut subjects = vec![subject(name::RESULTS, results_sha256)];
+    if sabotage.is_none() {
+        subjects.insert(0, subject(&engine.name, &engine.sha256));
+    }
+    subjects
 }
 
 /// What a certificate says of each cell of `results`.

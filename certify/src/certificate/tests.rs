@@ -53,6 +53,7 @@ impl Run {
                 version: "0.1.0".into(),
                 sha256: "5f".repeat(32),
             },
+            sabotage: None,
             cases: CASES.map(str::to_owned).into(),
             host: HostFacts {
                 system: "Debian".into(),

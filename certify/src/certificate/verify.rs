@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use matrix::results::Results;
+use matrix::sabotage::Sabotage;
 use matrix::verdict::Verdict;
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use super::evidence::{self, EvidenceError, Inventory};
 use super::key::PublicKey;
 use super::statement::{
     CERTIFICATE_SCHEMA, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Statement, certified_cells,
+    subjects,
 };
 use crate::run::folder::{FolderError, RunFolder, name, read_bounded};
 
@@ -38,6 +40,10 @@ pub struct Verification {
     pub signer: Option<SignerFound>,
     /// What the certificate says the run came to; absent where it can't be read.
     pub verdict: Option<Verdict>,
+    /// The known fault that was built into the engine: then the certificate is none of the
+    /// engine. Absent for an honest one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
     /// How many files were checked.
     pub files: usize,
     /// All that is wrong.
@@ -146,6 +152,7 @@ pub fn verify(
             valid: false,
             signer: None,
             verdict: None,
+            sabotage: None,
             files: 0,
             problems: Vec::new(),
         },
@@ -153,6 +160,7 @@ pub fn verify(
     if let Some(statement) = verifier.open(&bytes, keys) {
         let predicate = &statement.predicate;
         verifier.found.verdict = Some(predicate.verdict);
+        verifier.found.sabotage.clone_from(&predicate.sabotage);
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -312,32 +320,30 @@ impl Verifier {
         engine: Option<&Path>,
     ) -> Result<(), VerifyError> {
         let predicate = &statement.predicate;
-        let results = predicate
-            .evidence
-            .get(name::RESULTS)
-            .map(|file| file.sha256.clone());
-        let expected = [
-            (
-                predicate.engine.name.clone(),
-                Some(predicate.engine.sha256.clone()),
-            ),
-            (name::RESULTS.to_owned(), results),
-        ];
-        for (subject, expected) in expected {
-            let found = (statement.subject.iter())
-                .find(|candidate| candidate.name == subject)
-                .and_then(|subject| subject.digest.get("sha256").cloned());
-            if found.is_none() || found != expected {
-                let show = |digest: Option<String>| digest.unwrap_or_else(|| "none".to_owned());
-                let detail = format!(
-                    "subject has sha256 {}, evidence has {}",
-                    show(found),
-                    show(expected)
-                );
-                self.problem(Wrong::Subject, subject, detail);
+        let results = (predicate.evidence.get(name::RESULTS))
+            .map_or("of no results", |file| file.sha256.as_str());
+        let sabotage = predicate.sabotage.as_ref();
+        let expected = subjects(&predicate.engine, sabotage, results);
+        for subject in &expected {
+            if !statement.subject.contains(subject) {
+                let detail = "it is not there with the digest that the evidence has";
+                self.problem(Wrong::Subject, subject.name.clone(), detail);
+            }
+        }
+        for subject in &statement.subject {
+            if !expected.iter().any(|other| other.name == subject.name) {
+                let detail = "the evidence does not have it";
+                self.problem(Wrong::Subject, subject.name.clone(), detail);
             }
         }
         if let Some(path) = engine {
+            if let Some(Sabotage { fault, .. }) = sabotage {
+                let detail = format!(
+                    "{} was run with known fault `{fault}`, and is not what this is about",
+                    path.display(),
+                );
+                self.problem(Wrong::Subject, predicate.engine.name.clone(), detail);
+            }
             let found = evidence::digest(path).map_err(|source| {
                 VerifyError::Evidence(EvidenceError::Read {
                     path: path.to_owned(),
@@ -372,8 +378,12 @@ impl Verifier {
         };
         let judged = folder.judge();
         self.compare_results(&judged, &folder.results);
-        let said_of_run = (&predicate.policy, predicate.judged_on, &predicate.engine);
-        if said_of_run != (&folder.run.policy, folder.run.judged_on, &folder.run.engine) {
+        let said_of_run = (&predicate.policy, predicate.judged_on);
+        let said_of_engine = (&predicate.engine, &predicate.sabotage);
+        let run = &folder.run;
+        if said_of_run != (&run.policy, run.judged_on)
+            || said_of_engine != (&run.engine, &run.sabotage)
+        {
             let detail = "policy, day or engine are not those of the certificate";
             self.problem(Wrong::Judgement, name::RUN, detail);
         }

@@ -69,8 +69,8 @@ struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
     /// Build a known fault into the engine, to see that the suite catches it
-    #[arg(long, value_name = "FAULT", hide = true)]
-    sabotage: Option<String>,
+    #[arg(long, value_name = "FAULT", hide = true, value_parser = Fault::named)]
+    sabotage: Option<&'static Fault>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -118,13 +118,6 @@ fn list(args: &ListArgs) -> Result<Answer, Failure> {
 }
 
 fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
-    let fault = args
-        .sabotage
-        .map(|name| {
-            Fault::named(&name).ok_or_else(|| anyhow::anyhow!("there is no fault `{name}`"))
-        })
-        .transpose()
-        .or_bad_input()?;
     let cases = args.selection.cases()?;
     let interrupt = Interrupt::by_signals()?;
     let engine = args.engine.open()?;
@@ -134,7 +127,10 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         .or_else(|| std::thread::available_parallelism().ok())
         .map_or(1, NonZeroUsize::get);
     let plan = Plan {
-        cli: fault.map_or_else(|| engine.cli.clone(), |fault| engine.cli.with_fault(fault)),
+        cli: match args.sabotage {
+            None => engine.cli.clone(),
+            Some(fault) => engine.cli.with_fault(fault),
+        },
         workshop: Arc::clone(&workshop),
         cases,
         jobs,

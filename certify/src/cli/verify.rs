@@ -86,6 +86,12 @@ fn told(verification: &Verification) -> String {
         let problems = verification.problems.iter();
         lines.extend(problems.map(|problem| format!("  {problem}")));
     }
+    if let Some(sabotage) = &verification.sabotage {
+        lines.push(format!(
+            "known fault `{}` was built into the engine: this says nothing of the engine itself",
+            sabotage.fault
+        ));
+    }
     if let Some(signer) = &verification.signer {
         let known_as = match signer.known_as {
             KnownAs::Demanded => "the key that you gave",

@@ -8,6 +8,7 @@ use matrix::cell::Cell;
 use matrix::event::Event;
 use matrix::judge::suite_of;
 use matrix::results::EngineIdentity;
+use matrix::sabotage::Sabotage;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use vm_images::agent::client::{Chunk, Command};
@@ -89,6 +90,7 @@ impl From<Breakage> for Stop {
 pub(super) struct CellRun<'a> {
     pub(super) cell: &'a Cell,
     pub(super) engine: &'a EngineIdentity,
+    pub(super) sabotage: Option<&'a Sabotage>,
     /// All cases of the harness.
     pub(super) cases: &'a [String],
     /// The cell's folder, which exists.
@@ -226,10 +228,13 @@ impl CellRun<'_> {
     ) -> Result<(), Stop> {
         let mut command = Command::new(machine.seaworthy.as_str())
             .args(["suite", "run", "--format", "json"])
-            .args(["--engine", self.engine.name.as_str()])
+            .args(["--engine", self.engine.adapter()])
             .args(["--storage-driver", self.cell.storage.name()])
             .args(["--engine-root", machine.engine_root.as_str()])
             .args(["--only", only]);
+        if let Some(sabotage) = self.sabotage {
+            command = command.args(["--sabotage", sabotage.fault.as_str()]);
+        }
         if let Some(engine) = &machine.engine {
             command = command.args(["--engine-path", engine]);
         }
@@ -275,14 +280,16 @@ impl CellRun<'_> {
         Ok(stream.finish(running.exit().map(|exit| exit.status))?)
     }
 
-    /// The certificate speaks of one binary: a file that changed during the run is another.
+    /// The certificate speaks of one binary, honest or with one fault: a file that changed during
+    /// the run is another.
     fn is_the_engine(&self, tested: &Tested) -> Result<(), Breakage> {
-        if tested.sha256 == self.engine.sha256 {
+        let Tested { name, sha256 } = tested;
+        if (name, sha256) == (&self.engine.name, &self.engine.sha256) {
             return Ok(());
         }
         let detail = format!(
-            "the machine has an engine with SHA-256 {}, and the run began with {}: was it built anew meanwhile?",
-            tested.sha256, self.engine.sha256,
+            "the machine has engine {name} with SHA-256 {sha256}, and the run began with {} with {}: was it built anew meanwhile?",
+            self.engine.name, self.engine.sha256,
         );
         Err(Breakage::new("other-engine", detail))
     }

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use matrix::plan::Plan;
 use matrix::policy::Policy;
 use matrix::results::EngineIdentity;
+use matrix::sabotage::Sabotage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct RunFacts {
     pub policy: Policy,
     /// What is tested, to the byte.
     pub engine: EngineIdentity,
+    /// The known fault that is built into it in every cell; absent for an honest engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
     /// The ids of all cases that the harness had.
     pub cases: Vec<String>,
     /// Where the run was made.

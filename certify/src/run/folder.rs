@@ -169,6 +169,7 @@ pub fn trial(run: &RunFacts) -> Trial<'_> {
         plan: &run.plan,
         policy: &run.policy,
         engine: &run.engine,
+        sabotage: run.sabotage.as_ref(),
         cases: &run.cases,
         today: run.judged_on,
     }

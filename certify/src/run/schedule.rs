@@ -147,6 +147,7 @@ impl Schedule {
         let cell_run = CellRun {
             cell,
             engine: &self.run.engine,
+            sabotage: self.run.sabotage.as_ref(),
             cases: &self.run.cases,
             folder: &folder,
             provisioner: makes.as_ref(),

@@ -34,6 +34,8 @@ pub(super) enum Line {
 /// The engine that the runner found, to the byte.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Tested {
+    /// Its name, with the fault that is built in.
+    pub(super) name: String,
     /// SHA-256 of its binary, 64 hexadecimal digits.
     pub(super) sha256: String,
 }

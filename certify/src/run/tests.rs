@@ -15,6 +15,7 @@ use matrix::outcome::Outcome;
 use matrix::plan::{Filter, Plan};
 use matrix::policy::Policy;
 use matrix::results::{EngineIdentity, Results};
+use matrix::sabotage::Sabotage;
 use matrix::verdict::Verdict;
 use tokio::sync::watch;
 
@@ -34,6 +35,7 @@ struct World {
     storages: &'static str,
     broken_machines: u32,
     engine_sha256: String,
+    sabotage: Option<Sabotage>,
 }
 
 /// Breaks the first machines, and then takes this host.
@@ -66,6 +68,7 @@ impl World {
             storages: r#""vfs""#,
             broken_machines: 0,
             engine_sha256: "5f".repeat(32),
+            sabotage: None,
         };
         let script = world.path("seaworthy");
         fs::write(&script, include_str!("../../tests/scripts/seaworthy.sh")).unwrap();
@@ -106,6 +109,11 @@ impl World {
              skips = {{ allowed = [] }}\n"
         );
         let matrix = MatrixFile::parse("test", &matrix).unwrap();
+        let honest = EngineIdentity {
+            name: "keel".into(),
+            version: "0.1.0".into(),
+            sha256: self.engine_sha256.clone(),
+        };
         RunFacts {
             schema: RUN_SCHEMA.into(),
             harness: "0.1.0".into(),
@@ -113,11 +121,11 @@ impl World {
             judged_on: jiff::civil::date(2026, 11, 24),
             plan: Plan::new("test", &matrix, None, &Filter::default()).unwrap(),
             policy: Policy::parse("test", &policy).unwrap(),
-            engine: EngineIdentity {
-                name: "keel".into(),
-                version: "0.1.0".into(),
-                sha256: self.engine_sha256.clone(),
+            engine: match &self.sabotage {
+                None => honest,
+                Some(sabotage) => honest.with_fault(&sabotage.fault),
             },
+            sabotage: self.sabotage.clone(),
             cases: CASES.map(str::to_owned).into(),
             host: HostFacts {
                 system: "Debian".into(),
@@ -221,6 +229,73 @@ async fn a_failure_is_run_once_more_and_both_outcomes_are_recorded() {
     assert_eq!(
         world.calls(),
         ["vfs kernel,limits", "vfs limits.b,limits.c"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sabotaged_engine_makes_no_certificate_of_the_engine() {
+    let sabotage = |caught_by: &str| {
+        Some(Sabotage {
+            fault: "drop-b".into(),
+            caught_by: caught_by.into(),
+        })
+    };
+    let world = World {
+        sabotage: sabotage("limits.b"),
+        storages: r#""vfs", "overlay""#,
+        ..World::new().cases("kernel.a pass\nlimits.b fail\nlimits.c pass\n")
+    };
+    let certified = world.certify(Resume::No).await.unwrap();
+    for cell in &certified.folder.results.cells {
+        assert_eq!(cell.verdict, Verdict::NotCertified);
+        assert_eq!(
+            cell.reasons[0],
+            "known fault `drop-b` was caught by `limits.b`"
+        );
+    }
+    let path = certified.certificate.unwrap();
+    let verify = |engine| {
+        let keys = crate::certificate::verify::KnownKeys::default();
+        crate::certificate::verify::verify(&path, engine, &keys).unwrap()
+    };
+    assert!(verify(None).valid, "{:?}", verify(None).problems);
+    assert_eq!(verify(None).sabotage, world.sabotage);
+    let of_the_engine = verify(Some(&world.path("seaworthy")));
+    let detail = &of_the_engine.problems[0].detail;
+    assert!(detail.contains("known fault `drop-b`"), "{detail}");
+
+    // An honest engine does not go on with that run.
+    let world = World {
+        sabotage: None,
+        ..world
+    };
+    let error = world.certify(Resume::Yes).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            CertifyError::Start(StartError::Other { what: "engine", .. })
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_engine_lost_its_fault_is_broken() {
+    let world = World {
+        sabotage: Some(Sabotage {
+            fault: "drop-b".into(),
+            caught_by: "limits.b".into(),
+        }),
+        ..World::new()
+    };
+    let script = fs::read_to_string(world.path("seaworthy")).unwrap();
+    fs::write(world.path("seaworthy"), script.replace("fault=+$2", "true")).unwrap();
+    let results = world.results().await;
+    assert_eq!(results.verdict, Verdict::NotTested);
+    assert!(
+        results.cells[0].reasons[1].contains("other-engine"),
+        "{:?}",
+        results.cells[0].reasons
     );
 }
 

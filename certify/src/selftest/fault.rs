@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use matrix::sabotage::Sabotage;
+
 use crate::adapter::Finished;
 
 /// A known fault that can be built into any engine from outside.
@@ -15,6 +17,16 @@ pub struct Fault {
     pub caught_by: &'static str,
     /// What is wrong.
     pub bend: Bend,
+}
+
+/// There is no such fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no fault `{0}`: there are {names}", names = names())]
+pub struct UnknownFault(String);
+
+fn names() -> String {
+    let names: Vec<&str> = super::FAULTS.iter().map(|fault| fault.name).collect();
+    names.join(", ")
 }
 
 /// What stands behind an option.
@@ -69,8 +81,20 @@ pub enum Bend {
 
 impl Fault {
     /// The fault of that name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        super::FAULTS.iter().find(|fault| fault.name == name)
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<&'static Self, UnknownFault> {
+        let fault = super::FAULTS.iter().find(|fault| fault.name == name);
+        fault.ok_or_else(|| UnknownFault(name.to_owned()))
+    }
+
+    /// What is said of it in a run.
+    pub fn sabotage(&self) -> Sabotage {
+        Sabotage {
+            fault: self.name.to_owned(),
+            caught_by: self.caught_by.to_owned(),
+        }
     }
 
     /// Bends a command line.
@@ -221,7 +245,7 @@ mod tests {
                 "{} is caught by no case",
                 fault.name
             );
-            assert!(Fault::named(fault.name).is_some());
+            assert!(Fault::named(fault.name).is_ok());
         }
     }
 }

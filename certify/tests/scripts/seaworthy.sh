@@ -10,6 +10,7 @@ while [ $# -gt 0 ]; do
     --only) only=$2 ;;
     --storage-driver) storage=$2 ;;
     --engine-path) engine=$2 ;;
+    --sabotage) fault=+$2 ;;
     esac
     shift
 done
@@ -19,7 +20,7 @@ tell() {
 }
 # What a run holds its engine to: the digest that a test pretends, or else the file's own.
 sha256=$(cat "$dir/engine-sha256" 2>/dev/null || sha256sum "$engine" | cut -d' ' -f1)
-echo "{\"event\":\"start\",\"engine\":{\"name\":\"keel\",\"version\":\"0\",\"sha256\":\"$sha256\"},\"cases\":3}"
+echo "{\"event\":\"start\",\"engine\":{\"name\":\"keel$fault\",\"version\":\"0\",\"sha256\":\"$sha256\"},\"cases\":3}"
 while read -r id outcome; do
     case ",$only," in
     *",$id,"* | *",${id%%.*},"*) ;;

@@ -26,6 +26,7 @@ struct Scene {
     cases: Vec<String>,
     journal: Vec<Entry>,
     today: Date,
+    sabotage: Option<Sabotage>,
 }
 
 impl Scene {
@@ -63,6 +64,7 @@ impl Scene {
             cases: CASES.map(str::to_owned).into(),
             journal: Vec::new(),
             today: date(2026, 11, 24),
+            sabotage: None,
         }
     }
 
@@ -132,6 +134,7 @@ impl Scene {
             plan: &self.plan,
             policy: &self.policy,
             engine: &self.engine,
+            sabotage: self.sabotage.as_ref(),
             cases: &self.cases,
             today: self.today,
         };
@@ -369,6 +372,42 @@ fn what_was_left_out_by_selection_is_said_and_held_against_a_strict_policy() {
     assert_eq!(scene.judge().verdict, Verdict::Certified);
 }
 
+/// Two cells of an engine whose fault the second case must catch.
+fn sabotaged(overlay: [Option<Outcome>; 4]) -> Scene {
+    let mut scene = Scene::new().cell("overlay", overlay).passing("vfs");
+    scene.policy.min_pass_share = 0.25;
+    scene.sabotage = Some(Sabotage {
+        fault: "drop-pids-limit".into(),
+        caught_by: CASES[1].into(),
+    });
+    scene
+}
+
+#[test]
+fn a_caught_fault_is_not_certified_whatever_the_policy_lives_with() {
+    let [p, f] = [Some(Outcome::Pass), Some(Outcome::Fail)];
+    let scene = sabotaged([p, f, p, p]);
+    let (verdict, reasons) = scene.verdict_of("overlay");
+    assert_eq!(verdict, Verdict::NotCertified);
+    assert_eq!(
+        reasons[0],
+        "known fault `drop-pids-limit` was caught by `limits.pids.max`"
+    );
+    let reasons = scene.judge().reasons;
+    assert!(reasons[0].starts_with("known fault `drop-pids-limit` was built into the engine"));
+}
+
+#[test]
+fn a_fault_that_was_not_caught_certifies_nothing() {
+    let scene = sabotaged([Some(Outcome::Pass); 4]);
+    let expected = "known fault `drop-pids-limit` was NOT caught: `limits.pids.max` passed";
+    assert_eq!(
+        scene.verdict_of("vfs"),
+        (Verdict::NotTested, vec![expected.to_owned()])
+    );
+    assert_eq!(scene.judge().verdict, Verdict::NotTested);
+}
+
 fn any_outcome() -> impl Strategy<Value = Option<Outcome>> {
     prop_oneof![Just(None), select(&Outcome::ALL[..]).prop_map(Some)]
 }
@@ -428,6 +467,13 @@ proptest! {
         let scene = Scene::new().cell("overlay", outcomes);
         let all_passed = outcomes.iter().all(|outcome| *outcome == Some(Outcome::Pass));
         prop_assert_eq!(scene.verdict_of("overlay").0 == Verdict::Certified, all_passed);
+    }
+
+    #[test]
+    fn a_sabotaged_engine_is_never_certified(outcomes in any_outcomes()) {
+        let results = sabotaged(outcomes).judge();
+        prop_assert!(!results.verdict.is_certified());
+        prop_assert!(results.cells.iter().all(|cell| !cell.verdict.is_certified()));
     }
 
     #[test]

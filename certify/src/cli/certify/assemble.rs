@@ -21,6 +21,7 @@ use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner};
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use crate::run::host::available_memory_mib;
 use crate::run::schedule::Fleet;
+use crate::selftest::Fault;
 use crate::suite;
 
 /// A run that can begin.
@@ -83,6 +84,7 @@ pub(super) fn assemble(
         plan,
         policy,
         engine: engine.identity,
+        sabotage: args.sabotage.map(Fault::sabotage),
         cases: suite::catalogue()
             .iter()
             .map(|case| case.id.to_owned())
@@ -117,7 +119,12 @@ impl Engine {
             | AdapterError::DriverIsTheDaemons) => Failure::Input(error.into()),
         })?;
         let program = engine.program().to_owned();
-        let identity = Cli::new(engine).identity()?;
+        let honest = Cli::new(engine);
+        let cli = match args.sabotage {
+            None => honest,
+            Some(fault) => honest.with_fault(fault),
+        };
+        let identity = cli.identity()?;
         Ok(Self { program, identity })
     }
 }

@@ -23,6 +23,7 @@ use crate::run::listing::cells;
 use crate::run::schedule::Ended;
 use crate::run::start::{Resume, StartError};
 use crate::run::{Patience, RunFacts};
+use crate::selftest::Fault;
 use crate::terminal;
 
 /// Certify an engine on every cell of a matrix, and leave a signed certificate with a report
@@ -33,6 +34,7 @@ Examples:
   seaworthy certify --matrix here                     on this machine alone, without any virtual one
   seaworthy certify --engine-path ./keel --only 'kernel=6.1 and storage=overlay'
   seaworthy certify --kernel bzImage --modules lib/modules/6.6.1
+  seaworthy certify --sabotage drop-pids-limit        a bad engine: every cell must refuse it
   seaworthy certify --resume                          go on where an earlier run ended, or was killed
 
 Exit codes: 0 certified; 1 not certified; 2 wrong use or bad input; 3 there is no verdict, because
@@ -46,6 +48,10 @@ pub(super) struct Args {
     /// The engine's program [default: beside seaworthy, then in PATH]
     #[arg(long, value_name = "FILE")]
     engine_path: Option<PathBuf>,
+    /// Build this known fault into the engine, to see every cell refuse it: such a run is never
+    /// a certificate of the engine (`seaworthy selftest` names the faults)
+    #[arg(long, value_name = "FAULT", value_parser = Fault::named)]
+    sabotage: Option<&'static Fault>,
     /// What is demanded: `preview`, `candidate`, `production`, a name in your configuration
     /// folder's `policies`, or a TOML file
     #[arg(long, default_value = "preview", value_name = "NAME|FILE")]
