@@ -59,6 +59,11 @@ pub enum Event {
         #[serde(default)]
         repeat: u32,
     },
+    /// A suite is done, and the engine had left behind what no case meant to leave.
+    LeftBehind {
+        /// Containers and mounts, which were then removed.
+        names: Vec<String>,
+    },
     /// The machine or the harness failed.
     Broken {
         /// What failed, in a word (`kernel-panic`, `boot-timeout`).

@@ -116,14 +116,14 @@ fn untouched(cell: &Cell, reason: &str) -> CellResult {
     }
 }
 
-/// Every case of a cell where cases began to run: one without an outcome is `broken`. In the
-/// order of their ids.
+/// Every case of a cell where cases began to run: one without an outcome is `broken`, and one
+/// that nobody asked for proves nothing. In the order of their ids.
 fn observed_and_missing(trial: &Trial<'_>, cell: &Cell, evidence: &Evidence) -> Vec<CaseResult> {
-    let mut cases = evidence.cases.clone();
+    let mut cases = evidence.cases();
+    let is_of_the_cell = |id: &String| cell.suites.iter().any(|suite| suite == suite_of(id));
+    cases.retain(|id, _| trial.cases.contains(id) && is_of_the_cell(id));
     if !cases.is_empty() || !evidence.breakages.is_empty() {
-        let expected =
-            (trial.cases.iter()).filter(|id| cell.suites.iter().any(|suite| suite == suite_of(id)));
-        for id in expected {
+        for id in trial.cases.iter().filter(|id| is_of_the_cell(id)) {
             cases.entry(id.clone()).or_insert_with(|| CaseResult {
                 id: id.clone(),
                 requirement: Vec::new(),

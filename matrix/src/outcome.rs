@@ -71,7 +71,7 @@ impl fmt::Display for Outcome {
 }
 
 /// One finished case, as the event stream and the journal carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct CaseResult {
     /// `suite.area.name`, unique among all suites.
     pub id: String,

@@ -92,9 +92,11 @@ impl Writer {
         event: Event,
     ) -> Result<Entry, JournalError> {
         let must_last = match &event {
-            Event::Case { .. } | Event::Broken { .. } | Event::Finished | Event::Interrupted => {
-                true
-            }
+            Event::Case { .. }
+            | Event::LeftBehind { .. }
+            | Event::Broken { .. }
+            | Event::Finished
+            | Event::Interrupted => true,
             Event::Started { .. } | Event::Booted { .. } | Event::Checked { .. } => false,
         };
         let entry = Entry {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use matrix::cell::Cell;
 use matrix::event::Event;
 use matrix::judge::suite_of;
+use matrix::outcome::CaseResult;
 use matrix::results::EngineIdentity;
 use matrix::sabotage::Sabotage;
 use tokio::io::AsyncWriteExt;
@@ -82,6 +83,39 @@ impl<T: Into<CellError>> From<T> for Stop {
 impl From<Breakage> for Stop {
     fn from(breakage: Breakage) -> Self {
         Self::Broken(breakage)
+    }
+}
+
+/// What one call of the suite runner is asked for.
+struct Asked {
+    /// As its option says it.
+    only: String,
+    /// The cases that this means.
+    cases: Vec<String>,
+    /// 1 where they are run once more.
+    repeat: u32,
+}
+
+impl Asked {
+    /// These cases, each by its name.
+    fn alone(cases: Vec<String>, repeat: u32) -> Self {
+        Self {
+            only: cases.join(","),
+            cases,
+            repeat,
+        }
+    }
+
+    /// The result of a case, which must be one of those asked for.
+    fn meant(&self, result: CaseResult) -> Result<CaseResult, Breakage> {
+        if self.cases.contains(&result.id) {
+            return Ok(result);
+        }
+        let detail = format!(
+            "it told of case `{}`, which it was not asked for",
+            result.id
+        );
+        Err(Breakage::new("suite-stream", detail))
     }
 }
 
@@ -180,14 +214,14 @@ impl CellRun<'_> {
             .map_err(|_| Breakage::new("check-hung", "the support check did not end"))?
             .map_err(Breakage::from)?;
         // 1 is the answer no, which is an answer: what is missing stands in the document.
-        let check = serde_json::from_slice(&captured.stdout).map_err(|error| {
+        let check: SystemCheck = serde_json::from_slice(&captured.stdout).map_err(|error| {
             let said = String::from_utf8_lossy(&captured.stderr);
             let status = captured.exit.status;
             let detail = format!("the support check gave no document ({status}: {error}): {said}");
             Breakage::new("check-failed", detail)
         })?;
         self.keep(name::CHECK, &captured.stdout)?;
-        Ok(check)
+        Ok(check.consistent()?)
     }
 
     /// All cases that are left, and those that failed once more.
@@ -203,16 +237,20 @@ impl CellRun<'_> {
             .collect();
         let remaining = history.remaining(&expected);
         if remaining.len() == expected.len() {
-            let suites = self.cell.suites.join(",");
-            self.suite(attempt, history, machine, &suites, 0).await?;
+            let asked = Asked {
+                only: self.cell.suites.join(","),
+                cases: expected,
+                repeat: 0,
+            };
+            self.suite(attempt, history, machine, &asked).await?;
         } else if !remaining.is_empty() {
-            let only = remaining.join(",");
-            self.suite(attempt, history, machine, &only, 0).await?;
+            let asked = Asked::alone(remaining, 0);
+            self.suite(attempt, history, machine, &asked).await?;
         }
         let failed = history.to_repeat();
         if !failed.is_empty() {
-            let only = failed.join(",");
-            self.suite(attempt, history, machine, &only, 1).await?;
+            let asked = Asked::alone(failed, 1);
+            self.suite(attempt, history, machine, &asked).await?;
         }
         Ok(())
     }
@@ -223,15 +261,14 @@ impl CellRun<'_> {
         attempt: u32,
         history: &mut History,
         machine: &Machine,
-        only: &str,
-        repeat: u32,
+        asked: &Asked,
     ) -> Result<(), Stop> {
         let mut command = Command::new(machine.seaworthy.as_str())
             .args(["suite", "run", "--format", "json"])
             .args(["--engine", self.engine.adapter()])
             .args(["--storage-driver", self.cell.storage.name()])
             .args(["--engine-root", machine.engine_root.as_str()])
-            .args(["--only", only]);
+            .args(["--only", asked.only.as_str()]);
         if let Some(sabotage) = self.sabotage {
             command = command.args(["--sabotage", sabotage.fault.as_str()]);
         }
@@ -268,10 +305,18 @@ impl CellRun<'_> {
                     for line in stream.take(&bytes)? {
                         match line {
                             Line::Case(result) => {
+                                let result = asked.meant(result)?;
+                                let repeat = asked.repeat;
                                 self.record(attempt, history, Event::Case { result, repeat })?;
                             }
                             Line::Start { engine } => self.is_the_engine(&engine)?,
-                            Line::End { .. } => {}
+                            Line::End {
+                                leftovers: names, ..
+                            } => {
+                                if !names.is_empty() {
+                                    self.record(attempt, history, Event::LeftBehind { names })?;
+                                }
+                            }
                         }
                     }
                 }

@@ -45,6 +45,7 @@ impl History {
             Event::Started { .. }
             | Event::Booted { .. }
             | Event::Checked { .. }
+            | Event::LeftBehind { .. }
             | Event::Interrupted => {}
         }
     }

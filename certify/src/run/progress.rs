@@ -54,6 +54,7 @@ fn line(entry: &Entry, counts: &Counts) -> Option<String> {
                 result.detail.lines().next().unwrap_or_default()
             ),
         },
+        Event::LeftBehind { names } => format!("left behind by the engine: {}", names.join(", ")),
         Event::Broken { kind, detail } => format!(
             "machine {} failed ({kind}): {}",
             entry.attempt,
@@ -164,6 +165,7 @@ impl Watcher for Bars {
             | Event::Booted { .. }
             | Event::Checked { .. }
             | Event::Case { .. }
+            | Event::LeftBehind { .. }
             | Event::Broken { .. } => false,
         };
         if is_over {
@@ -184,6 +186,7 @@ impl Watcher for Bars {
             bar.set_message(match &entry.event {
                 Event::Started { .. } => "starting".to_owned(),
                 Event::Case { result, .. } => format!("{}  {}", told(&counts), result.id),
+                Event::LeftBehind { .. } => told(&counts),
                 Event::Booted { .. } => "checking".to_owned(),
                 Event::Checked { .. } => "testing".to_owned(),
                 Event::Broken { .. } => "its machine failed".to_owned(),

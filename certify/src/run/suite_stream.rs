@@ -25,6 +25,9 @@ pub(super) enum Line {
     Case(CaseResult),
     /// All cases were told, unless the runner was told to stop.
     End {
+        /// What the engine left behind.
+        #[serde(default)]
+        leftovers: Vec<String>,
         /// Whether it was.
         #[serde(default)]
         interrupted: bool,
@@ -60,11 +63,17 @@ impl SuiteStream {
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
-            let line = serde_json::from_slice(line).map_err(|error| {
+            let line: Line = serde_json::from_slice(line).map_err(|error| {
                 let text = String::from_utf8_lossy(line.get(..200).unwrap_or(line));
                 Breakage::new("suite-stream", format!("`{text}` is no event: {error}"))
             })?;
-            self.has_ended |= line == Line::End { interrupted: false };
+            self.has_ended |= matches!(
+                line,
+                Line::End {
+                    interrupted: false,
+                    ..
+                }
+            );
             lines.push(line);
         }
         if self.partial.len() > MAX_LINE {
@@ -124,6 +133,14 @@ mod tests {
                 .detail
                 .ends_with("(exit status 3): error: out of space")
         );
+    }
+
+    #[test]
+    fn a_runner_that_was_told_to_stop_has_not_told_all() {
+        let mut stream = SuiteStream::default();
+        let end = br#"{"event":"end","counts":{},"interrupted":true}"#;
+        stream.take(&[&end[..], b"\n"].concat()).unwrap();
+        assert_eq!(stream.finish(None).unwrap_err().kind, "suite-ended");
     }
 
     #[test]

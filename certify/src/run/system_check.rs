@@ -4,16 +4,30 @@ use matrix::axis::{StorageDriver, TargetKind};
 use matrix::event::Missing;
 use serde::{Deserialize, Serialize};
 
+use crate::provision::Breakage;
+
 /// The document that `seaworthy check --running --format json` gives; members that a run
 /// doesn't need are left to the file itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemCheck {
-    /// `supported`, `supported-with-gaps` or `unsupported`.
-    pub verdict: String,
+    /// What it comes to.
+    pub verdict: SystemVerdict,
     /// Every requirement.
     pub requirements: Vec<CheckedRequirement>,
     /// Ids of the `must` requirements that are absent.
     pub missing: Vec<String>,
+}
+
+/// Whether the system can run an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SystemVerdict {
+    /// It can.
+    Supported,
+    /// It can, and lacks what an engine should or may have.
+    SupportedWithGaps,
+    /// It can't.
+    Unsupported,
 }
 
 /// One requirement as the check found it.
@@ -34,6 +48,16 @@ pub struct CheckedRequirement {
 }
 
 impl SystemCheck {
+    /// The document as it is, unless it contradicts itself: a system that is unsupported for no
+    /// reason must not be taken for one that lacks nothing.
+    pub(super) fn consistent(self) -> Result<Self, Breakage> {
+        if self.verdict == SystemVerdict::Unsupported && self.missing.is_empty() {
+            let detail = "the support check says `unsupported`, and names nothing that is missing";
+            return Err(Breakage::new("check-failed", detail));
+        }
+        Ok(self)
+    }
+
     /// What a cell with this storage driver would need and does not have: every absent `must`,
     /// and the driver itself, whatever its level.
     ///
@@ -73,6 +97,16 @@ impl SystemCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_needs_no_entry_of_its_own() {
+        let check: SystemCheck = serde_json::from_str(
+            r#"{"verdict":"unsupported","missing":["kernel.ns.pid"],"requirements":[]}"#,
+        )
+        .unwrap();
+        let missing = check.missing_for(StorageDriver::Vfs, TargetKind::Host);
+        assert_eq!(missing[0].requirement, "kernel.ns.pid");
+    }
 
     #[test]
     fn the_driver_of_the_cell_is_a_must_for_the_cell() {

@@ -361,6 +361,28 @@ async fn a_check_that_gives_no_document_is_a_broken_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_says_no_without_a_reason_is_a_broken_machine() {
+    let world = World::new();
+    let check = r#"{"verdict":"unsupported","requirements":[],"missing":[]}"#;
+    fs::write(world.path("check.json"), check).unwrap();
+    let results = world.results().await;
+    assert_eq!(results.verdict, Verdict::NotTested);
+    assert!(results.cells[0].reasons[0].starts_with("machine 1 failed (check-failed)"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_tells_of_what_it_was_not_asked_for_is_a_broken_machine() {
+    let world = World::new().cases("kernel.a pass\nkernel.unheard-of pass\nlimits.b pass\n");
+    let results = world.results().await;
+    assert_eq!(results.verdict, Verdict::NotTested);
+    let reason = &results.cells[0].reasons[0];
+    assert!(
+        reason.starts_with("machine 1 failed (suite-stream): it told of case `kernel.unheard-of`"),
+        "{reason}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_run_keeps_what_was_done_and_resuming_repeats_none_of_it() {
     let world = World {
         storages: r#""vfs", "overlay", "aufs""#,

@@ -7,6 +7,9 @@ use crate::outcome::{CaseResult, Outcome};
 use crate::policy::Lenience;
 use crate::verdict::Verdict;
 
+/// A reason names no more of what an engine left behind.
+const SHOWN_LEFTOVERS: usize = 5;
+
 /// The cases that decide, by what they mean to the policy.
 #[derive(Debug, Default)]
 struct Tally {
@@ -34,6 +37,7 @@ pub(super) fn verdict(
     let mut reasons = tally.failed.clone();
     reasons.extend(tally.waived.iter().cloned());
     reasons.extend(tally.tolerated.iter().cloned());
+    reasons.extend(left_behind(evidence));
     let conclusive = tally.passed + tally.waived.len() + tally.failed.len();
     #[expect(
         clippy::cast_precision_loss,
@@ -54,6 +58,17 @@ pub(super) fn verdict(
         Verdict::CertifiedWithWaivers
     };
     (verdict, reasons)
+}
+
+/// What the engine left behind is told; a case that is about it fails by itself.
+fn left_behind(evidence: &Evidence) -> Option<String> {
+    let names: Vec<&str> = evidence.leftovers.iter().map(String::as_str).collect();
+    let (shown, more) = names.split_at(names.len().min(SHOWN_LEFTOVERS));
+    let more = match more.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    (!shown.is_empty()).then(|| format!("left behind by the engine: {}{more}", shown.join(", ")))
 }
 
 /// Why nothing can be said of the whole cell, if so.

@@ -12,9 +12,10 @@ use crate::outcome::{CaseResult, Outcome};
 pub(super) struct Evidence {
     pub(super) machine: Option<Machine>,
     pub(super) missing: BTreeSet<Missing>,
-    pub(super) cases: BTreeMap<String, CaseResult>,
     pub(super) breakages: BTreeSet<Breakage>,
+    pub(super) leftovers: BTreeSet<String>,
     pub(super) is_finished: bool,
+    observations: BTreeSet<Observation>,
 }
 
 /// The machine that answered; of several the last.
@@ -32,6 +33,15 @@ pub(super) struct Breakage {
     pub(super) attempt: u32,
     pub(super) kind: String,
     pub(super) detail: String,
+}
+
+/// What a case came to once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Observation {
+    id: String,
+    attempt: u32,
+    repeat: u32,
+    result: CaseResult,
 }
 
 impl Evidence {
@@ -59,12 +69,15 @@ impl Evidence {
                 self.machine = self.machine.take().max(Some(machine));
             }
             Event::Checked { missing } => self.missing.extend(missing.iter().cloned()),
-            Event::Case { result, .. } => match self.cases.get_mut(&result.id) {
-                Some(known) => *known = join(known, result),
-                None => {
-                    self.cases.insert(result.id.clone(), result.clone());
-                }
-            },
+            Event::Case { result, repeat } => {
+                self.observations.insert(Observation {
+                    id: result.id.clone(),
+                    attempt: entry.attempt,
+                    repeat: *repeat,
+                    result: result.clone(),
+                });
+            }
+            Event::LeftBehind { names } => self.leftovers.extend(names.iter().cloned()),
             Event::Broken { kind, detail } => {
                 self.breakages.insert(Breakage {
                     attempt: entry.attempt,
@@ -74,6 +87,44 @@ impl Evidence {
             }
             Event::Finished => self.is_finished = true,
             Event::Started { .. } | Event::Interrupted => {}
+        }
+    }
+
+    /// What each case came to, by id.
+    pub(super) fn cases(&self) -> BTreeMap<String, CaseResult> {
+        let mut cases: BTreeMap<String, CaseResult> = BTreeMap::new();
+        for seen in &self.observations {
+            let result = self.believed(seen);
+            let joined = match cases.get(&seen.id) {
+                Some(known) => join(known, &result),
+                None => result,
+            };
+            cases.insert(seen.id.clone(), joined);
+        }
+        cases
+    }
+
+    /// A failure counts when it was seen again, or could have been. One on a machine that broke
+    /// before may have been the machine's own.
+    fn believed(&self, seen: &Observation) -> CaseResult {
+        let was_repeated = || {
+            (self.observations.iter())
+                .any(|o| o.id == seen.id && o.attempt == seen.attempt && o.repeat > 0)
+        };
+        let broke = |breakage: &Breakage| breakage.attempt == seen.attempt;
+        let doubtful = seen.result.outcome == Outcome::Fail
+            && self.breakages.iter().any(broke)
+            && !was_repeated();
+        if !doubtful {
+            return seen.result.clone();
+        }
+        CaseResult {
+            outcome: Outcome::Broken,
+            detail: format!(
+                "failed on machine {}, which broke before the case could be run again: {}",
+                seen.attempt, seen.result.detail
+            ),
+            ..seen.result.clone()
         }
     }
 }

@@ -254,6 +254,61 @@ fn a_machine_that_failed_twice_leaves_the_cell_not_tested() {
 }
 
 #[test]
+fn a_failure_on_a_machine_that_broke_before_it_was_run_again_is_the_machines() {
+    let broken = || Event::Broken {
+        kind: "kernel-panic".into(),
+        detail: "oops".into(),
+    };
+    let scene = Scene::new()
+        .passing("vfs")
+        .boots("overlay", 1)
+        .case("overlay", CASES[1], Outcome::Fail, "once")
+        .event("overlay", 1, broken())
+        .event("overlay", 2, broken())
+        .event("overlay", 2, Event::Finished);
+    let results = scene.judge();
+    let cell = &results.cells[0];
+    assert_eq!((cell.verdict, cell.cases.fail), (Verdict::NotTested, 0));
+    let limits = cell.case_results.iter().find(|case| case.id == CASES[1]);
+    assert_eq!(
+        limits.unwrap().detail,
+        "failed on machine 1, which broke before the case could be run again: once"
+    );
+
+    // Seen again, on whichever machine, it is the engine's.
+    let result = CaseResult {
+        detail: "again".into(),
+        outcome: Outcome::Fail,
+        ..limits.unwrap().clone()
+    };
+    let again = scene.event("overlay", 2, Event::Case { result, repeat: 1 });
+    assert_eq!(again.verdict_of("overlay").0, Verdict::NotCertified);
+}
+
+#[test]
+fn a_case_that_nobody_asked_for_proves_nothing() {
+    let scene = Scene::new().passing("overlay");
+    let more = Scene::new()
+        .passing("overlay")
+        .case("overlay", "limits.unheard-of", Outcome::Pass, "")
+        .case("overlay", "hostile.unasked", Outcome::Fail, "no");
+    assert_eq!(more.judge().cells[0], scene.judge().cells[0]);
+}
+
+#[test]
+fn what_the_engine_left_behind_is_told() {
+    let names = (1..8).map(|number| format!("sw-{number}")).collect();
+    let scene = Scene::new()
+        .passing("overlay")
+        .event("overlay", 1, Event::LeftBehind { names });
+    let expected = "left behind by the engine: sw-1, sw-2, sw-3, sw-4, sw-5 and 2 more";
+    assert_eq!(
+        scene.verdict_of("overlay"),
+        (Verdict::Certified, vec![expected.to_owned()])
+    );
+}
+
+#[test]
 fn a_cell_with_a_few_broken_cases_is_neither_certified_nor_failed() {
     let [p, b] = [Some(Outcome::Pass), Some(Outcome::Broken)];
     let scene = Scene::new().cell("overlay", [p, p, b, p]);
