@@ -60,6 +60,10 @@ pub enum Unproven {
         /// What was looked for.
         why: String,
     },
+    /// The engine did not end in time. Whether the machine let it is found out before this
+    /// counts.
+    #[error("{0}")]
+    Hung(String),
     /// The harness or the machine failed, so nothing is known about the engine.
     #[error("{0}")]
     Broken(String),
@@ -72,7 +76,7 @@ impl From<InvocationError> for Unproven {
         let text = format!("{error}{source}");
         match error {
             InvocationError::Start { .. } | InvocationError::Output { .. } => Self::Broken(text),
-            InvocationError::Hung { .. } => Self::Fail(text),
+            InvocationError::Hung { .. } => Self::Hung(text),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::event::Event;
 use super::interrupt::Interrupt;
 use super::lab::{Lab, Workshop};
 use super::scene::Scene;
-use crate::adapter::Cli;
+use crate::adapter::{Cli, InvocationError};
 
 #[cfg(panic = "abort")]
 compile_error!("a panicking case must not end the run: build seaworthy with panic = \"unwind\"");
@@ -181,14 +181,12 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
     let proof = catch_unwind(AssertUnwindSafe(|| (case.run)(&Scene::new(lab, case.id))));
     match proof {
         Ok(Ok(())) => (Outcome::Pass, String::new()),
-        Ok(Err(unproven)) => {
-            let outcome = match unproven {
-                Unproven::Fail(_) => Outcome::Fail,
-                Unproven::Skip { .. } => Outcome::Skip,
-                Unproven::Broken(_) => Outcome::Broken,
-            };
-            (outcome, unproven.to_string())
-        }
+        Ok(Err(unproven)) => match &unproven {
+            Unproven::Fail(detail) => (Outcome::Fail, detail.clone()),
+            Unproven::Skip { .. } => (Outcome::Skip, unproven.to_string()),
+            Unproven::Broken(detail) => (Outcome::Broken, detail.clone()),
+            Unproven::Hung(detail) => hung(detail, lab),
+        },
         Err(panic) => {
             let text = panic
                 .downcast_ref::<String>()
@@ -197,6 +195,22 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
                 .unwrap_or("no message");
             // A case that panics is a bug of the suite: nothing is known of the engine.
             (Outcome::Broken, format!("the case panicked: {text}"))
+        }
+    }
+}
+
+/// Whose fault it is that a verb did not end: a machine on which the engine can't even tell its
+/// version in that time is starved, and says nothing of the engine.
+fn hung(detail: &str, lab: &Lab) -> (Outcome, String) {
+    match lab.cli.honest().run("version", [""; 0], None) {
+        Err(InvocationError::Hung { seconds, .. }) => {
+            let detail = format!(
+                "{detail}; `version` does not end in {seconds} s either: the machine is starved"
+            );
+            (Outcome::Broken, detail)
+        }
+        Ok(_) | Err(InvocationError::Start { .. } | InvocationError::Output { .. }) => {
+            (Outcome::Fail, detail.to_owned())
         }
     }
 }
