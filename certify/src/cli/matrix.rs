@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use matrix::axis::CgroupMode;
 use matrix::plan::{Filter, Plan, System};
 use matrix::select::Selection;
+use vm_images::kernel::Kernel;
+use vm_images::store::ImageStore;
 
 use super::{Failure, InputContext};
 use crate::config;
+use crate::provision::kernels::CUSTOM;
 use crate::run::host::this_system;
 
 /// Which cells.
@@ -25,16 +29,25 @@ pub(super) struct MatrixArgs {
     skip: Vec<Selection>,
     /// A kernel of your own (bzImage or ELF), for cells named `custom/…`
     #[arg(long, value_name = "FILE")]
-    pub(super) kernel: Option<PathBuf>,
+    kernel: Option<PathBuf>,
     /// The folder of that kernel's modules (`…/lib/modules/RELEASE`) [default: none, all is
     /// built in]
     #[arg(long, value_name = "DIR", requires = "kernel")]
-    pub(super) modules: Option<PathBuf>,
+    modules: Option<PathBuf>,
 }
 
 impl MatrixArgs {
-    /// Spreads the matrix out. `own_kernel` describes the kernel of `--kernel`.
-    pub(super) fn plan(&self, own_kernel: Option<System>) -> Result<Plan, Failure> {
+    /// The kernel of `--kernel`, if it was given.
+    pub(super) fn own_kernel(&self, store: &ImageStore) -> Result<Option<Kernel>, Failure> {
+        let Some(kernel) = &self.kernel else {
+            return Ok(None);
+        };
+        let modules = self.modules.as_deref();
+        store.own(kernel, modules).map(Some).or_bad_input()
+    }
+
+    /// Spreads the matrix out. `own_kernel` is that of `--kernel`.
+    pub(super) fn plan(&self, own_kernel: Option<&Kernel>) -> Result<Plan, Failure> {
         let default = if own_kernel.is_some() {
             "custom"
         } else {
@@ -48,9 +61,20 @@ impl MatrixArgs {
             skip: self.skip.clone(),
         };
         let system = match own_kernel {
-            Some(system) => system,
+            Some(kernel) => as_system(kernel),
             None => this_system()?,
         };
         Plan::new(&name, &matrix, Some(&system), &filter).or_bad_input()
+    }
+}
+
+/// The user's own kernel as a system that a plan can be made for.
+fn as_system(kernel: &Kernel) -> System {
+    System {
+        distro: CUSTOM.to_owned(),
+        release: String::new(),
+        kernel: kernel.release.clone(),
+        arch: kernel.arch,
+        cgroup: CgroupMode::V2,
     }
 }

@@ -1,9 +1,12 @@
 //! `seaworthy plan`.
 
 use clap::ValueEnum;
+use matrix::plan::Plan;
+use vm_images::store::ImageStore;
 
+use super::image::StoreArgs;
 use super::matrix::MatrixArgs;
-use super::{Answer, Failure};
+use super::{Answer, Failure, InputContext};
 use crate::run::listing::listing;
 use crate::terminal;
 
@@ -13,6 +16,7 @@ use crate::terminal;
 Examples:
   seaworthy plan
   seaworthy plan --matrix here
+  seaworthy plan --kernel bzImage --modules lib/modules/6.6.1
   seaworthy plan --only 'storage=overlay and not kernel=5.*'
   seaworthy plan --format json | jq -r '.cells[].id'
 
@@ -21,6 +25,8 @@ parentheses. The axes are id, distro, release, kernel, arch, storage, cgroup and
 pub(super) struct Args {
     #[command(flatten)]
     matrix: MatrixArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -35,11 +41,27 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
-    let plan = args.matrix.plan(None)?;
+    let store = args.store.open()?;
+    let own = args.matrix.own_kernel(&store)?;
+    let mut plan = args.matrix.plan(own.as_ref())?;
+    settle(&mut plan, &store)?;
     let text = match args.format {
         Format::Text => listing(&plan),
         Format::Json => serde_json::to_string_pretty(&plan)? + "\n",
     };
     terminal::answer(&text)?;
     Ok(Answer::Yes)
+}
+
+/// Gives kernels called `newest` the series that a run would find, where the index that was
+/// fetched last, or the cache, tells it. No network is asked.
+fn settle(plan: &mut Plan, store: &ImageStore) -> Result<(), Failure> {
+    for listed in store.list()? {
+        if let Some(settled) = listed.settled.filter(|settled| *settled != listed.id) {
+            let system = format!("{}-{}", listed.id.distro, listed.id.release);
+            plan.settle(&system, listed.id.arch, &settled.series.to_string())
+                .or_bad_input()?;
+        }
+    }
+    Ok(())
 }

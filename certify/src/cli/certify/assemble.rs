@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use matrix::axis::{CgroupMode, TargetKind};
+use matrix::axis::TargetKind;
 use matrix::modules::ModuleList;
-use matrix::plan::{Plan, System};
+use matrix::plan::Plan;
 use matrix::policy::Policy;
 use tokio::runtime::Runtime;
 use vm_images::catalogue::Wanted;
@@ -16,7 +16,7 @@ use vm_images::store::ImageStore;
 use super::super::image::fetch;
 use super::{AcceleratorChoice, Args, Failure, InputContext};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
-use crate::provision::kernels::{CUSTOM, Get};
+use crate::provision::kernels::Get;
 use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner};
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use crate::run::host::available_memory_mib;
@@ -36,8 +36,8 @@ pub(super) fn assemble(
     runtime: &Runtime,
 ) -> Result<Assembled, Failure> {
     let store = args.store.open()?;
-    let own = own_kernel(args, &store)?;
-    let mut plan = args.matrix.plan(own.as_ref().map(as_system))?;
+    let own = args.matrix.own_kernel(&store)?;
+    let mut plan = args.matrix.plan(own.as_ref())?;
     refuse_what_cannot_be_run(args, &plan)?;
     let seaworthy = match &args.seaworthy_path {
         Some(path) => std::path::absolute(path)?,
@@ -189,25 +189,6 @@ fn refuse_what_cannot_be_run(args: &Args, plan: &Plan) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn own_kernel(args: &Args, store: &ImageStore) -> Result<Option<Kernel>, Failure> {
-    let Some(kernel) = &args.matrix.kernel else {
-        return Ok(None);
-    };
-    let modules = args.matrix.modules.as_deref();
-    store.own(kernel, modules).map(Some).or_bad_input()
-}
-
-/// The user's own kernel as a system that a plan can be made for.
-fn as_system(kernel: &Kernel) -> System {
-    System {
-        distro: CUSTOM.to_owned(),
-        release: String::new(),
-        kernel: kernel.release.clone(),
-        arch: kernel.arch,
-        cgroup: CgroupMode::V2,
-    }
 }
 
 /// The kernels of the plan: from the mirror, or what an earlier run of the same name used.
