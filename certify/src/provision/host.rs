@@ -8,7 +8,9 @@ use matrix::event::Missing;
 use nix::sys::statfs::{BTRFS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, statfs};
 use vm_images::target::Host;
 
+use super::engine_folder::{self, EngineFolder};
 use super::{Breakage, Machine, Provisioned, Provisioner};
+use crate::adapter::EngineKind;
 
 /// Takes this machine for every cell.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub struct HostProvisioner {
     pub seaworthy: PathBuf,
     /// The engine; absent for one that the adapter finds itself.
     pub engine: Option<PathBuf>,
+    /// Its adapter.
+    pub kind: EngineKind,
     /// The folder that engine roots are made in. Its file system is what the cells are about.
     pub root: PathBuf,
 }
@@ -38,17 +42,23 @@ impl Provisioner for HostProvisioner {
 }
 
 impl HostProvisioner {
+    /// Removes what killed runs left behind, containers included.
+    pub fn clean_up(&self) {
+        let engine = self.engine.as_deref().map(|program| engine_folder::Engine {
+            kind: self.kind,
+            program,
+        });
+        engine_folder::sweep(&self.root, engine);
+    }
+
     async fn take(&self, cell: &Cell) -> Result<Machine, Breakage> {
-        let keep = tempfile::Builder::new()
-            .prefix("seaworthy-engine-")
-            .tempdir_in(&self.root)
-            .map_err(|error| {
-                let detail = format!(
-                    "{} can't hold the engine's root: {error}",
-                    self.root.display()
-                );
-                Breakage::new("engine-root", detail)
-            })?;
+        let keep = EngineFolder::make(&self.root).map_err(|error| {
+            let detail = format!(
+                "{} can't hold the engine's root: {error}",
+                self.root.display()
+            );
+            Breakage::new("engine-root", detail)
+        })?;
         let file_system = statfs(keep.path())
             .map_err(|error| Breakage::of("engine-root", &error))?
             .filesystem_type();

@@ -4,6 +4,7 @@
 //! `micro` boots a kernel in a virtual one.
 
 mod breakage;
+mod engine_folder;
 mod host;
 pub mod kernels;
 mod micro;
@@ -17,6 +18,7 @@ use matrix::event::Missing;
 use vm_images::target::Target;
 
 pub use breakage::Breakage;
+pub use engine_folder::EngineFolder;
 pub use host::HostProvisioner;
 pub use kernels::Kernels;
 pub use micro::MicroProvisioner;
@@ -36,7 +38,7 @@ pub struct Machine {
     /// What the machine lacks for this cell, whatever its kernel has.
     pub missing: Vec<Missing>,
     /// What must outlive the machine and go away with it (a folder on this host).
-    pub keep: Option<tempfile::TempDir>,
+    pub keep: Option<EngineFolder>,
 }
 
 impl std::fmt::Debug for Machine {

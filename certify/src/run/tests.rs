@@ -24,6 +24,7 @@ use super::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use super::schedule::{Ended, Fleet};
 use super::start::{Resume, StartError};
 use super::{Patience, folder};
+use crate::adapter::EngineKind;
 use crate::certificate::key::SigningKey;
 use crate::provision::{Breakage, HostProvisioner, Provisioned, Provisioner};
 
@@ -144,6 +145,7 @@ impl World {
         let host = HostProvisioner {
             seaworthy: self.path("seaworthy"),
             engine: None,
+            kind: EngineKind::Keel,
             root: self.dir.path().to_owned(),
         };
         let flimsy = Flimsy {

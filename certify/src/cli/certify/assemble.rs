@@ -71,8 +71,10 @@ pub(super) fn assemble(
         let host = HostProvisioner {
             seaworthy,
             engine: Some(engine.program.clone()),
+            kind: args.engine,
             root: std::path::absolute(root)?,
         };
+        host.clean_up();
         fleet.insert(TargetKind::Host, Arc::new(host));
     }
     let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;

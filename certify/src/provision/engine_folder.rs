@@ -1,0 +1,154 @@
+//! The folder of an engine's state on this host, and what runs that were killed left of theirs.
+//!
+//! A kill runs no destructor, so the folder stays, and so may containers. Whoever lives holds a
+//! lock on its folder; the next run finds those that nobody holds, ends what is in them by the
+//! engine itself, and removes them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use nix::fcntl::{Flock, FlockArg};
+use tempfile::TempDir;
+
+use crate::adapter::{self, Cli, EngineKind, Setup};
+
+/// What the folders' names begin with. `suite run` by itself has another, as it takes no lock.
+const PREFIX: &str = "seaworthy-cell-";
+
+/// What the suite runner's own folder in it is called, up to its last characters.
+const INNER: &str = "seaworthy-engine-";
+
+/// A folder that is removed when it is dropped, and by the next run if it could not be.
+#[derive(Debug)]
+pub struct EngineFolder {
+    folder: TempDir,
+    _lock: Flock<File>,
+}
+
+impl EngineFolder {
+    /// Makes one in `parent`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn make(parent: &Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        // Between its making and its lock another run may take it for abandoned: then it is
+        // gone, or locked by that run, and this one says so instead of sharing it.
+        let lock = lock(folder.path())?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The engine that may have left containers behind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Engine<'a> {
+    pub(super) kind: EngineKind,
+    pub(super) program: &'a Path,
+}
+
+/// Removes the folders in `parent` that nobody holds. What can't be removed stays for the next
+/// time: it is in nobody's way.
+pub(super) fn sweep(parent: &Path, engine: Option<Engine<'_>>) {
+    for folder in folders(parent, PREFIX) {
+        let Ok(_lock) = lock(&folder) else {
+            continue;
+        };
+        if let Some(engine) = engine {
+            for root in folders(&folder, INNER) {
+                end_containers(engine, &root);
+            }
+        }
+        if let Err(error) = fs::remove_dir_all(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "an abandoned engine folder stays");
+        }
+    }
+}
+
+/// A lock that ends with the process, however that ends.
+fn lock(folder: &Path) -> io::Result<Flock<File>> {
+    Flock::lock(File::open(folder)?, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, errno)| errno.into())
+}
+
+/// The folders in `parent` whose names begin with `prefix`.
+fn folders(parent: &Path, prefix: &str) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        // A link to a folder is none: what it points at is not ours.
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Ends and removes every container of the engine whose state is in `root`.
+fn end_containers(engine: Engine<'_>, root: &Path) {
+    let setup = Setup {
+        program: Some(engine.program.to_owned()),
+        storage_driver: None,
+        root: root.to_owned(),
+    };
+    let Ok(engine) = adapter::open(engine.kind, setup) else {
+        return;
+    };
+    // A daemon's containers are not in this folder.
+    if engine.state() == adapter::State::Shared {
+        return;
+    }
+    let remove_now = engine.remove_now();
+    let cli = Cli::new(engine);
+    let Ok(listed) = cli.run("ps", ["-a", "-q"], None) else {
+        return;
+    };
+    for id in listed.out().split_whitespace() {
+        // One that can't be removed shows when its folder can't be.
+        drop(cli.run("rm", [remove_now, &[id]].concat(), None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_holds_is_removed_and_its_containers_first() {
+        let parent = tempfile::tempdir().unwrap();
+        let living = EngineFolder::make(parent.path()).unwrap();
+        let abandoned = parent.path().join(format!("{PREFIX}killed"));
+        fs::create_dir_all(abandoned.join(format!("{INNER}x/keel"))).unwrap();
+        let foreign = parent.path().join("thesis");
+        fs::create_dir(&foreign).unwrap();
+        let program = parent.path().join("keel");
+        let calls = parent.path().join("calls");
+        let script = format!(
+            "#!/bin/sh\n[ -d \"$2\" ] || exit 9\nshift 2\necho \"$*\" >>{}\n[ \"$1\" = ps ] && echo c1 c2\nexit 0\n",
+            calls.display()
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let engine = Engine {
+            kind: EngineKind::Keel,
+            program: &program,
+        };
+
+        sweep(parent.path(), Some(engine));
+
+        assert!(living.path().exists() && foreign.exists());
+        assert!(!abandoned.exists());
+        assert_eq!(
+            fs::read_to_string(calls).unwrap(),
+            "ps -a -q\nrm -f c1\nrm -f c2\n"
+        );
+    }
+}
