@@ -9,6 +9,8 @@
 use std::fs;
 use std::path::Path;
 
+use certify::certificate::statement::Statement;
+use certify::certificate::verify::Verification;
 use certify::doctor::Diagnosis;
 use certify::run::RunFacts;
 use certify::suite::{Event as SuiteEvent, Listing};
@@ -20,7 +22,15 @@ use schemars::Schema;
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
-    let schemas: [(&str, Schema); 9] = [
+    let schemas: [(&str, Schema); 11] = [
+        (
+            "seaworthy.certificate.1.json",
+            schemars::schema_for!(Statement),
+        ),
+        (
+            "seaworthy.verification.1.json",
+            schemars::schema_for!(Verification),
+        ),
         ("seaworthy.check.1.json", schemars::schema_for!(Support)),
         ("seaworthy.doctor.1.json", schemars::schema_for!(Diagnosis)),
         ("seaworthy.plan.1.json", schemars::schema_for!(Plan)),

@@ -21,7 +21,7 @@ use crate::event::Entry;
 use crate::outcome::{CaseResult, Outcome};
 use crate::plan::{ExcludedBy, Plan};
 use crate::policy::{Lenience, Policy};
-use crate::results::{CellResult, EngineIdentity, RESULTS_SCHEMA, Results, Totals};
+use crate::results::{CellResult, EngineIdentity, RESULTS_SCHEMA, Results, Selftest, Totals};
 use crate::sabotage::Sabotage;
 use crate::verdict::Verdict;
 
@@ -38,6 +38,8 @@ pub struct Trial<'a> {
     pub engine: &'a EngineIdentity,
     /// The known fault in it, if one was built in.
     pub sabotage: Option<&'a Sabotage>,
+    /// How the suites did against known-bad engines, where that was measured.
+    pub selftest: Option<&'a Selftest>,
     /// The ids of all cases that the harness has, `suite.area.name`: those of a cell's suites
     /// are expected in it.
     pub cases: &'a [String],
@@ -68,7 +70,7 @@ pub fn judge(trial: &Trial<'_>, journal: &[Entry]) -> Results {
         policy: trial.policy.name.clone(),
         totals: totals(&cells),
         cells,
-        selftest: None,
+        selftest: trial.selftest.cloned(),
     }
 }
 
@@ -144,6 +146,7 @@ fn run_verdict(trial: &Trial<'_>, cells: &[(&Cell, CellResult)]) -> (Verdict, Ve
         .collect();
     let with = |verdict: Verdict| required.iter().filter(move |cell| cell.verdict == verdict);
     let mut reasons: Vec<String> = trial.sabotage.map(sabotage::warning).into_iter().collect();
+    reasons.extend(trial.selftest.and_then(misjudged));
     for (verdict, what) in [
         (Verdict::NotCertified, "is not certified"),
         (Verdict::NotTested, "is not tested"),
@@ -185,6 +188,18 @@ fn run_verdict(trial: &Trial<'_>, cells: &[(&Cell, CellResult)]) -> (Verdict, Ve
         Verdict::Certified
     };
     (verdict, reasons)
+}
+
+/// What a self-test found wrong with the suites that the run rests on.
+fn misjudged(selftest: &Selftest) -> Option<String> {
+    let mut wrong = Vec::new();
+    if !selftest.missed.is_empty() {
+        wrong.push(format!("missed {}", selftest.missed.join(", ")));
+    }
+    if selftest.good_failed > 0 {
+        wrong.push("failed an honest engine".to_owned());
+    }
+    (!wrong.is_empty()).then(|| format!("the self-test of the suites {}", wrong.join(" and ")))
 }
 
 fn totals(cells: &[CellResult]) -> Totals {

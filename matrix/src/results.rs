@@ -13,6 +13,9 @@ use crate::verdict::Verdict;
 /// The value of `schema` in `results.json`.
 pub const RESULTS_SCHEMA: &str = "seaworthy.results/1";
 
+/// The value of `schema` in a self-test's report.
+pub const SELFTEST_SCHEMA: &str = "seaworthy.selftest/1";
+
 /// What a run came to, as a pure function of its plan, journal and policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
@@ -31,7 +34,7 @@ pub struct Results {
     pub cells: Vec<CellResult>,
     /// Sums over the cells.
     pub totals: Totals,
-    /// How many known-bad engines the same suites catch; absent until it was measured.
+    /// How many known-bad engines the same suites catch; absent where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selftest: Option<Selftest>,
 }
@@ -106,14 +109,20 @@ pub struct Totals {
 /// The judge's own test: engines known to be bad, and how many the suites caught.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Selftest {
-    /// `seaworthy.selftest/1`.
+    /// [`SELFTEST_SCHEMA`].
     pub schema: String,
+    /// The engine that the faults were built into.
+    pub engine: EngineIdentity,
+    /// SHA-256 of the `seaworthy` whose suites were tested: it says nothing of another's.
+    pub harness_sha256: String,
     /// Engines with a known fault.
     pub known_bad: usize,
     /// How many of them failed the case that must catch them.
     pub caught: usize,
     /// Those that were not caught.
     pub missed: Vec<String>,
+    /// Those that could not be shown on that machine.
+    pub not_shown: Vec<String>,
     /// Engines without a fault.
     pub good: usize,
     /// How many of them failed nonetheless.

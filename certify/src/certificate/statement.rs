@@ -9,9 +9,10 @@ use matrix::axis::Accelerator;
 use matrix::cell::CellId;
 use matrix::outcome::Counts;
 use matrix::policy::Policy;
-use matrix::results::{EngineIdentity, Results};
+use matrix::results::{EngineIdentity, Results, Selftest};
 use matrix::sabotage::Sabotage;
 use matrix::verdict::Verdict;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::FileDigest;
@@ -29,7 +30,7 @@ pub const PREDICATE_TYPE: &str = "urn:seaworthy:certificate:1";
 pub const CERTIFICATE_SCHEMA: &str = "seaworthy.certificate/1";
 
 /// A statement.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     /// [`STATEMENT_TYPE`].
@@ -44,7 +45,7 @@ pub struct Statement {
 }
 
 /// A thing, by digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subject {
     /// What it is called here.
     pub name: String,
@@ -53,7 +54,7 @@ pub struct Subject {
 }
 
 /// What is certified, and on which evidence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Predicate {
     /// [`CERTIFICATE_SCHEMA`].
     pub schema: String,
@@ -67,6 +68,7 @@ pub struct Predicate {
     /// What was demanded, whole.
     pub policy: Policy,
     /// The day that waivers were held against.
+    #[schemars(with = "String")]
     pub judged_on: Date,
     /// When the run began, as RFC 3339 in UTC.
     pub started: String,
@@ -76,6 +78,9 @@ pub struct Predicate {
     pub cells: Vec<CertifiedCell>,
     /// The version of Seaworthy.
     pub harness: String,
+    /// How its suites did against known-bad engines; absent where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selftest: Option<Selftest>,
     /// Where the run was made.
     pub host: HostFacts,
     /// What executed the guests and why no better.
@@ -87,7 +92,7 @@ pub struct Predicate {
 }
 
 /// What a cell came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertifiedCell {
     /// The cell.
     pub id: CellId,
@@ -103,7 +108,7 @@ pub struct CertifiedCell {
 
 /// Who signs: enough to check the signature with nothing else at hand. Whether the key is
 /// anybody's is for the reader to know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Signer {
     /// The public key as PEM.
     pub public_key: String,
@@ -136,6 +141,7 @@ impl Statement {
                 matrix: run.plan.matrix.clone(),
                 cells: certified_cells(results),
                 harness: run.harness.clone(),
+                selftest: run.selftest.clone(),
                 host: run.host.clone(),
                 accelerator: run.accelerator.clone(),
                 signer: Signer {

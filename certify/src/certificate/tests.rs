@@ -64,6 +64,8 @@ impl Run {
             },
             accelerator: "tcg".into(),
             machine: None,
+            programs: Vec::new(),
+            selftest: None,
             kernels: Vec::new(),
         };
         durable::write_json(&path.join(name::RUN), &run).unwrap();

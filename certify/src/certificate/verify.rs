@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use matrix::results::Results;
 use matrix::sabotage::Sabotage;
 use matrix::verdict::Verdict;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::envelope::{Envelope, IN_TOTO};
@@ -30,7 +31,7 @@ pub struct KnownKeys {
 }
 
 /// What verifying came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Verification {
     /// [`VERIFICATION_SCHEMA`].
     pub schema: &'static str,
@@ -51,7 +52,7 @@ pub struct Verification {
 }
 
 /// Whose signature it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SignerFound {
     /// SHA-256 of the public key.
     pub keyid: String,
@@ -62,7 +63,7 @@ pub struct SignerFound {
 }
 
 /// What the reader knows of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KnownAs {
     /// It is the one that the reader demanded.
@@ -74,7 +75,7 @@ pub enum KnownAs {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// Which kind.
     pub what: Wrong,
@@ -85,7 +86,7 @@ pub struct Problem {
 }
 
 /// The kinds of what can be wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wrong {
     /// The certificate is no certificate.
@@ -378,13 +379,13 @@ impl Verifier {
         };
         let judged = folder.judge();
         self.compare_results(&judged, &folder.results);
-        let said_of_run = (&predicate.policy, predicate.judged_on);
-        let said_of_engine = (&predicate.engine, &predicate.sabotage);
         let run = &folder.run;
-        if said_of_run != (&run.policy, run.judged_on)
+        let said = (&predicate.policy, predicate.judged_on, &predicate.selftest);
+        let said_of_engine = (&predicate.engine, &predicate.sabotage);
+        if said != (&run.policy, run.judged_on, &run.selftest)
             || said_of_engine != (&run.engine, &run.sabotage)
         {
-            let detail = "policy, day or engine are not those of the certificate";
+            let detail = "policy, day, engine or self-test are not those of the certificate";
             self.problem(Wrong::Judgement, name::RUN, detail);
         }
         if predicate.verdict != judged.verdict {

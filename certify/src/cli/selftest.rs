@@ -4,19 +4,21 @@ use clap::ValueEnum;
 
 use super::engine_args::EngineArgs;
 use super::{Answer, Failure};
+use crate::certificate::evidence;
 use crate::selftest::{self, Finding};
 use crate::suite::Interrupt;
-use crate::terminal;
+use crate::{render, terminal};
 
 /// Prove that the suites can fail: build known faults into an engine, and see each one caught
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   seaworthy selftest
+  seaworthy selftest --format json >selftest.json      for `certify --selftest-report`
   seaworthy selftest --engine podman --storage-driver vfs --format json
 
 Exit codes: 0 every fault was caught and the honest engine passed; 1 a fault was missed, or the
-honest engine failed; 3 the harness or the machine failed.")]
+honest engine failed; 3 the harness or the machine failed, or nothing could be shown here.")]
 pub(super) struct Args {
     #[command(flatten)]
     engine: EngineArgs,
@@ -44,14 +46,14 @@ pub(super) fn run(args: Args) -> Result<Answer, Failure> {
             }
         }
     });
+    let identity = engine.cli.identity();
     engine.close();
-    let report = selftest::report(&findings?);
+    let findings = findings?;
+    let harness = evidence::digest(&std::env::current_exe()?)?;
+    let report = selftest::report(&findings, identity?, harness.sha256);
     let text = match args.format {
         Format::Json => serde_json::to_string(&report)? + "\n",
-        Format::Text => format!(
-            "{} of {} known faults were caught; {} of {} honest engines failed\n",
-            report.caught, report.known_bad, report.good_failed, report.good
-        ),
+        Format::Text => render::selftest(&report) + "\n",
     };
     terminal::answer(&text)?;
     if interrupt.is_set() {
@@ -59,9 +61,7 @@ pub(super) fn run(args: Args) -> Result<Answer, Failure> {
             "the self-test was interrupted"
         )));
     }
-    Ok(Answer::from(
-        report.missed.is_empty() && report.good_failed == 0,
-    ))
+    Ok(Answer::from(selftest::answer(&findings, &report)?))
 }
 
 /// A finding as a person reads it.
@@ -70,9 +70,13 @@ fn shown(finding: &Finding) -> String {
         Finding::Caught { fault, case } => format!("caught  {fault} by {case}\n"),
         Finding::Missed { fault, case } => format!("MISSED  {fault}: {case} passed\n"),
         Finding::NotHere { fault, why } => format!("skip    {fault}: {why}\n"),
-        Finding::Honest { failed } if failed.is_empty() => {
-            "good    the honest engine passed\n".to_owned()
+        Finding::Broken { fault, why } => format!("broken  {fault}: {why}\n"),
+        Finding::Honest { failed, .. } if !failed.is_empty() => {
+            format!("FAILED  the honest engine: {}\n", failed.join(", "))
         }
-        Finding::Honest { failed } => format!("FAILED  the honest engine: {}\n", failed.join(", ")),
+        Finding::Honest { broken, .. } if !broken.is_empty() => {
+            format!("broken  the honest engine: {}\n", broken.join(", "))
+        }
+        Finding::Honest { passed, .. } => format!("good    the honest engine: {passed} passed\n"),
     }
 }

@@ -49,6 +49,10 @@ pub(super) fn render(report: &Report) -> String {
             let _ = writeln!(out, "- `{id}`: {}", escape(reason));
         }
     }
+    if let Some(selftest) = &results.selftest {
+        let selftest = escape(&super::selftest(selftest));
+        let _ = writeln!(out, "\nThe judge's own test: {selftest}.");
+    }
     let _ = writeln!(
         out,
         "\n---\nMatrix `{}`, policy `{}`, started {} with Seaworthy {} on {}; guests ran under {}. \

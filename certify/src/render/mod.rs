@@ -14,11 +14,12 @@ mod tap;
 mod sample;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
 use matrix::cell::CellId;
-use matrix::results::{CellResult, Results};
+use matrix::results::{CellResult, Results, Selftest};
 
 pub use from_run::write_report;
 pub use summary::{Colour, summary};
@@ -165,6 +166,27 @@ fn headline(results: &Results) -> String {
         results.totals.cases.skip,
         results.totals.cases.broken,
     )
+}
+
+/// What a self-test of the suites came to, in a sentence.
+pub fn selftest(selftest: &Selftest) -> String {
+    let mut text = format!(
+        "{} of {} known faults, built into {} {}, were caught",
+        selftest.caught, selftest.known_bad, selftest.engine.name, selftest.engine.version,
+    );
+    if !selftest.missed.is_empty() {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "; missed: {}", selftest.missed.join(", "));
+    }
+    if !selftest.not_shown.is_empty() {
+        let _ = write!(text, "; not shown: {}", selftest.not_shown.join(", "));
+    }
+    let honest = match (selftest.good, selftest.good_failed) {
+        (0, _) => "nothing is known of the engine without a fault",
+        (_, 0) => "the engine without a fault passed",
+        (_, _) => "the engine without a fault failed",
+    };
+    format!("{text}; {honest}")
 }
 
 /// What stands in a cell's place when a machine was never up.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use matrix::axis::{Accelerator, TargetKind};
 use matrix::outcome::{CaseResult, Counts, Outcome};
-use matrix::results::{CellResult, EngineIdentity, RESULTS_SCHEMA, Results, Totals};
+use matrix::results::{
+    CellResult, EngineIdentity, RESULTS_SCHEMA, Results, SELFTEST_SCHEMA, Selftest, Totals,
+};
 use matrix::verdict::Verdict;
 
 use super::{About, Evidence, Gap, Report};
@@ -49,7 +51,7 @@ pub(super) fn report() -> Report {
             policy: "preview".to_owned(),
             cells,
             totals,
-            selftest: None,
+            selftest: Some(selftest()),
         },
         about: About {
             matrix: "quick".to_owned(),
@@ -63,6 +65,24 @@ pub(super) fn report() -> Report {
             )],
         },
         evidence,
+    }
+}
+
+fn selftest() -> Selftest {
+    Selftest {
+        schema: SELFTEST_SCHEMA.to_owned(),
+        engine: EngineIdentity {
+            name: "keel".to_owned(),
+            version: "0.1.0".to_owned(),
+            sha256: "5f".repeat(32),
+        },
+        harness_sha256: "60".repeat(32),
+        known_bad: 32,
+        caught: 31,
+        missed: vec!["drop-cpus".to_owned()],
+        not_shown: vec!["drop-memory".to_owned()],
+        good: 1,
+        good_failed: 0,
     }
 }
 

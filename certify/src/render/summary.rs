@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use matrix::outcome::Outcome;
+use matrix::results::CellResult;
 use matrix::verdict::Verdict;
 
 use super::{Report, boot, headline};
@@ -50,10 +51,11 @@ pub fn summary(report: &Report, colour: Colour) -> String {
             let _ = writeln!(out, "    {}", reason.replace('\n', "\n    "));
         }
         for case in &cell.case_results {
-            if matches!(
+            let is_bad = matches!(
                 case.outcome,
                 Outcome::Fail | Outcome::Flaky | Outcome::Broken
-            ) {
+            );
+            if is_bad && !is_told(cell, &case.id) {
                 let detail = case.detail.replace('\n', "\n        ");
                 let _ = writeln!(out, "    {} {}: {detail}", case.outcome, case.id);
             }
@@ -70,7 +72,16 @@ pub fn summary(report: &Report, colour: Colour) -> String {
     for reason in &results.reasons {
         let _ = writeln!(out, "{reason}");
     }
+    if let Some(selftest) = &results.selftest {
+        let _ = writeln!(out, "judge's own test: {}", super::selftest(selftest));
+    }
     out
+}
+
+/// Whether a reason speaks of the case already.
+fn is_told(cell: &CellResult, id: &str) -> bool {
+    let name = format!("`{id}`");
+    cell.reasons.iter().any(|reason| reason.contains(&name))
 }
 
 fn paint(verdict: Verdict, text: &str, colour: Colour) -> String {

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use matrix::plan::Plan;
 use matrix::policy::Policy;
-use matrix::results::EngineIdentity;
+use matrix::results::{EngineIdentity, Selftest};
 use matrix::sabotage::Sabotage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,12 @@ pub struct RunFacts {
     /// The size of each machine; absent where no machine is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineSize>,
+    /// The harness's own programs, to the byte.
+    #[serde(default)]
+    pub programs: Vec<ProgramFacts>,
+    /// How these programs' suites did against known-bad engines; absent where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selftest: Option<Selftest>,
     /// The kernels, to the byte.
     #[serde(default)]
     pub kernels: Vec<KernelFacts>,
@@ -68,6 +74,15 @@ pub struct MachineSize {
     pub memory_mib: u32,
     /// Processors.
     pub cpus: u32,
+}
+
+/// A program that runs on the machines, the engine aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgramFacts {
+    /// Its name (`seaworthy`).
+    pub name: String,
+    /// SHA-256 of its file, 64 hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A kernel that cells run on.

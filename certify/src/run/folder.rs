@@ -170,6 +170,7 @@ pub fn trial(run: &RunFacts) -> Trial<'_> {
         policy: &run.policy,
         engine: &run.engine,
         sabotage: run.sabotage.as_ref(),
+        selftest: run.selftest.as_ref(),
         cases: &run.cases,
         today: run.judged_on,
     }

@@ -6,4 +6,4 @@ mod run;
 
 pub use fault::{Bend, Fault, Value};
 pub use faults::FAULTS;
-pub use run::{Finding, report, run};
+pub use run::{Finding, Unanswered, answer, report, run};

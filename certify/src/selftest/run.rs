@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use matrix::outcome::{CaseResult, Outcome};
-use matrix::results::Selftest;
+use matrix::results::{EngineIdentity, SELFTEST_SCHEMA, Selftest};
 
 use super::{FAULTS, Fault};
 use crate::adapter::Cli;
@@ -27,17 +27,28 @@ pub enum Finding {
         /// The case.
         case: &'static str,
     },
-    /// The case can't be shown on this machine, or the machine failed.
+    /// This machine can't show it.
     NotHere {
         /// The fault.
         fault: &'static str,
         /// Why.
         why: String,
     },
+    /// The harness or the machine failed: nothing is known.
+    Broken {
+        /// The fault.
+        fault: &'static str,
+        /// What was seen.
+        why: String,
+    },
     /// The engine without a fault.
     Honest {
+        /// How many cases passed.
+        passed: usize,
         /// The cases that failed nonetheless.
         failed: Vec<String>,
+        /// The cases of which nothing is known, as the harness or the machine failed.
+        broken: Vec<String>,
     },
 }
 
@@ -52,12 +63,7 @@ pub fn run(
     // One for all of them: the faults are outside of what it holds.
     let workshop = Arc::new(Workshop::new().map_err(SuiteError::Workshop)?);
     let results = results(honest.clone(), &workshop, catches, interrupt)?;
-    let failed = results
-        .into_iter()
-        .filter(|result| matches!(result.outcome, Outcome::Fail | Outcome::Flaky))
-        .map(|result| result.id)
-        .collect();
-    let mut findings = vec![Finding::Honest { failed }];
+    let mut findings = vec![honesty(results)];
     findings
         .iter()
         .try_for_each(&mut tell)
@@ -72,6 +78,24 @@ pub fn run(
     }
     workshop.close(honest);
     Ok(findings)
+}
+
+/// What the engine without a fault came to.
+fn honesty(results: Vec<CaseResult>) -> Finding {
+    let (mut passed, mut failed, mut broken) = (0, Vec::new(), Vec::new());
+    for result in results {
+        match result.outcome {
+            Outcome::Pass => passed += 1,
+            Outcome::Skip => {}
+            Outcome::Fail | Outcome::Flaky => failed.push(result.id),
+            Outcome::Broken => broken.push(result.id),
+        }
+    }
+    Finding::Honest {
+        passed,
+        failed,
+        broken,
+    }
 }
 
 /// The fault against the one case that must catch it.
@@ -98,14 +122,22 @@ fn test(
             ..
         }) => Finding::Missed { fault: name, case },
         Some(CaseResult {
-            outcome: Outcome::Skip | Outcome::Broken,
+            outcome: Outcome::Skip,
             detail,
             ..
         }) => Finding::NotHere {
             fault: name,
             why: detail,
         },
-        None => Finding::NotHere {
+        Some(CaseResult {
+            outcome: Outcome::Broken,
+            detail,
+            ..
+        }) => Finding::Broken {
+            fault: name,
+            why: detail,
+        },
+        None => Finding::Broken {
             fault: name,
             why: "interrupted".to_owned(),
         },
@@ -139,13 +171,16 @@ fn results(
 }
 
 /// The findings as a certificate holds them. What could not be shown here counts neither as
-/// known to be bad nor as missed.
-pub fn report(findings: &[Finding]) -> Selftest {
+/// known to be bad nor as missed, and an engine of which not all is known not as good.
+pub fn report(findings: &[Finding], engine: EngineIdentity, harness_sha256: String) -> Selftest {
     let mut report = Selftest {
-        schema: "seaworthy.selftest/1".to_owned(),
+        schema: SELFTEST_SCHEMA.to_owned(),
+        engine,
+        harness_sha256,
         known_bad: 0,
         caught: 0,
         missed: Vec::new(),
+        not_shown: Vec::new(),
         good: 0,
         good_failed: 0,
     };
@@ -159,28 +194,91 @@ pub fn report(findings: &[Finding]) -> Selftest {
                 report.known_bad += 1;
                 report.missed.push((*fault).to_owned());
             }
-            Finding::NotHere { .. } => {}
-            Finding::Honest { failed } => {
-                report.good += 1;
-                report.good_failed += usize::from(!failed.is_empty());
+            Finding::NotHere { fault, .. } | Finding::Broken { fault, .. } => {
+                report.not_shown.push((*fault).to_owned());
+            }
+            Finding::Honest {
+                passed,
+                failed,
+                broken,
+            } => {
+                let is_known = broken.is_empty() && passed + failed.len() > 0;
+                report.good += usize::from(is_known);
+                report.good_failed += usize::from(is_known && !failed.is_empty());
             }
         }
     }
     report
 }
 
+/// What the findings answer: whether the suites can tell a bad engine from an honest one.
+///
+/// # Errors
+/// They don't say.
+pub fn answer(findings: &[Finding], report: &Selftest) -> Result<bool, Unanswered> {
+    let broken = |finding: &&Finding| match finding {
+        Finding::Broken { .. } => true,
+        Finding::Honest { broken, .. } => !broken.is_empty(),
+        Finding::Caught { .. } | Finding::Missed { .. } | Finding::NotHere { .. } => false,
+    };
+    let broken = findings.iter().filter(broken).count();
+    if broken > 0 {
+        return Err(Unanswered::Broken(broken));
+    }
+    if report.known_bad == 0 || report.good == 0 {
+        return Err(Unanswered::Nothing);
+    }
+    Ok(report.missed.is_empty() && report.good_failed == 0)
+}
+
+/// Why a self-test says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// The harness or the machine failed.
+    #[error("of {0} engines nothing is known, as the harness or this machine failed")]
+    Broken(usize),
+    /// Everything was skipped.
+    #[error(
+        "nothing could be shown on this machine: run it as root, where containers have control groups"
+    )]
+    Nothing,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn honest(passed: usize, broken: &[&str]) -> Finding {
+        Finding::Honest {
+            passed,
+            failed: Vec::new(),
+            broken: broken.iter().map(|&id| id.to_owned()).collect(),
+        }
+    }
+
+    const CAUGHT: Finding = Finding::Caught {
+        fault: "a",
+        case: "b",
+    };
+
+    fn reported(findings: &[Finding]) -> Selftest {
+        let engine = EngineIdentity {
+            name: "keel".into(),
+            version: "0.1.0".into(),
+            sha256: "5f".repeat(32),
+        };
+        report(findings, engine, "60".repeat(32))
+    }
+
+    fn answered(findings: &[Finding]) -> Result<bool, Unanswered> {
+        answer(findings, &reported(findings))
+    }
+
     #[test]
     fn what_cannot_be_shown_here_is_neither_caught_nor_missed() {
-        let report = report(&[
-            Finding::Honest { failed: Vec::new() },
-            Finding::Caught {
-                fault: "a",
-                case: "b",
-            },
+        let report = reported(&[
+            honest(1, &[]),
+            CAUGHT,
             Finding::Missed {
                 fault: "c",
                 case: "d",
@@ -199,6 +297,33 @@ mod tests {
             ),
             (2, 1, 1, 0)
         );
-        assert_eq!(report.missed, ["c"]);
+        assert_eq!(
+            (report.missed, report.not_shown),
+            (vec!["c".into()], vec!["e".into()])
+        );
+    }
+
+    #[test]
+    fn where_nothing_is_shown_there_is_no_answer() {
+        let skipped = || Finding::NotHere {
+            fault: "e",
+            why: String::new(),
+        };
+        let broken = Finding::Broken {
+            fault: "e",
+            why: String::new(),
+        };
+        assert_eq!(answered(&[honest(1, &[]), CAUGHT, skipped()]), Ok(true));
+        let nothing = Err(Unanswered::Nothing);
+        assert_eq!(answered(&[honest(1, &[]), skipped()]), nothing);
+        assert_eq!(answered(&[honest(0, &[]), CAUGHT]), nothing);
+        assert_eq!(
+            answered(&[honest(1, &[]), CAUGHT, broken]),
+            Err(Unanswered::Broken(1))
+        );
+        assert_eq!(
+            answered(&[honest(1, &["x.y"]), CAUGHT]),
+            Err(Unanswered::Broken(1))
+        );
     }
 }

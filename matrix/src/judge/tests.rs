@@ -27,6 +27,7 @@ struct Scene {
     journal: Vec<Entry>,
     today: Date,
     sabotage: Option<Sabotage>,
+    selftest: Option<Selftest>,
 }
 
 impl Scene {
@@ -65,6 +66,7 @@ impl Scene {
             journal: Vec::new(),
             today: date(2026, 11, 24),
             sabotage: None,
+            selftest: None,
         }
     }
 
@@ -135,6 +137,7 @@ impl Scene {
             policy: &self.policy,
             engine: &self.engine,
             sabotage: self.sabotage.as_ref(),
+            selftest: self.selftest.as_ref(),
             cases: &self.cases,
             today: self.today,
         };
@@ -461,6 +464,28 @@ fn a_fault_that_was_not_caught_certifies_nothing() {
         (Verdict::NotTested, vec![expected.to_owned()])
     );
     assert_eq!(scene.judge().verdict, Verdict::NotTested);
+}
+
+#[test]
+fn a_self_test_stands_in_the_results_with_what_it_missed() {
+    let mut scene = Scene::new().passing("overlay").passing("vfs");
+    scene.selftest = Some(Selftest {
+        schema: crate::results::SELFTEST_SCHEMA.into(),
+        engine: scene.engine.clone(),
+        harness_sha256: "1".repeat(64),
+        known_bad: 2,
+        caught: 1,
+        missed: vec!["drop-cpus".into()],
+        not_shown: Vec::new(),
+        good: 1,
+        good_failed: 0,
+    });
+    let results = scene.judge();
+    assert_eq!(results.selftest, scene.selftest);
+    assert_eq!(
+        results.reasons,
+        ["the self-test of the suites missed drop-cpus"]
+    );
 }
 
 fn any_outcome() -> impl Strategy<Value = Option<Outcome>> {

@@ -14,7 +14,7 @@ use vm_images::qemu::{Acceleration, kvm};
 use vm_images::store::ImageStore;
 
 use super::super::image::fetch;
-use super::{AcceleratorChoice, Args, Failure, InputContext};
+use super::{AcceleratorChoice, Args, Failure, InputContext, programs};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
 use crate::provision::kernels::Get;
 use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner};
@@ -44,6 +44,10 @@ pub(super) fn assemble(
         None => std::env::current_exe()?,
     };
     let engine = Engine::find(args)?;
+    let programs = programs::programs(&seaworthy)?;
+    let selftest = (args.selftest_report.as_deref())
+        .map(|report| programs::selftest(report, &programs))
+        .transpose()?;
     let host = HostFacts::of_this_machine()?;
     let mut fleet = Fleet::new();
     let mut accelerator = "no virtual machine".to_owned();
@@ -94,6 +98,8 @@ pub(super) fn assemble(
         host,
         accelerator,
         machine,
+        programs,
+        selftest,
         kernels,
     };
     Ok(Assembled { facts, fleet })

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod interrupt;
+mod programs;
 mod size;
 
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ Examples:
   seaworthy certify --engine-path ./keel --only 'kernel=6.1 and storage=overlay'
   seaworthy certify --kernel bzImage --modules lib/modules/6.6.1
   seaworthy certify --sabotage drop-pids-limit        a bad engine: every cell must refuse it
+  seaworthy certify --selftest-report selftest.json   with the proof that the suites can fail
   seaworthy certify --resume                          go on where an earlier run ended, or was killed
 
 Exit codes: 0 certified; 1 not certified; 2 wrong use or bad input; 3 there is no verdict, because
@@ -62,6 +64,10 @@ pub(super) struct Args {
     /// Go on with the run in that folder; nothing that is done is done again
     #[arg(long)]
     resume: bool,
+    /// Put this report of `seaworthy selftest --format json` into the results and the
+    /// certificate: how many known-bad engines this very seaworthy catches
+    #[arg(long, value_name = "FILE")]
+    selftest_report: Option<PathBuf>,
     #[command(flatten)]
     size: size::SizeArgs,
     /// What executes virtual machines: KVM if a kernel proves to boot under it, or always

@@ -140,9 +140,7 @@ fn provenance(report: &Report) -> Markup {
                 dt { "Judge's own test" }
                 dd {
                     @match &report.results.selftest {
-                        Some(selftest) => {
-                            (selftest.caught) " of " (selftest.known_bad) " known-bad engines were caught"
-                        }
+                        Some(selftest) => (super::selftest(selftest)),
                         None => "not run"
                     }
                 }
