@@ -185,18 +185,42 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
         Some(size) => format!("{} MiB, {} processors", size.memory_mib, size.cpus),
         None => "none".to_owned(),
     };
-    let harness = |run: &RunFacts| format!("{} with {} cases", run.harness, run.cases.len());
+    let harness = |run: &RunFacts| {
+        let programs = run.programs.iter().map(|program| {
+            let digest: String = program.sha256.chars().take(12).collect();
+            format!(", {} sha256 {digest}…", program.name)
+        });
+        let programs: String = programs.collect();
+        format!("{} with {} cases{programs}", run.harness, run.cases.len())
+    };
+    let kernels = |run: &RunFacts| {
+        let kernels = run.kernels.iter().map(|kernel| kernel.origin.join(", "));
+        match kernels.collect::<Vec<_>>().join("; ").as_str() {
+            "" => "none".to_owned(),
+            origins => origins.to_owned(),
+        }
+    };
+    let selftest = |run: &RunFacts| match &run.selftest {
+        Some(selftest) => format!("{} of {} caught", selftest.caught, selftest.known_bad),
+        None => "none".to_owned(),
+    };
     let policy = |run: &RunFacts| run.policy.name.clone();
-    let parts: [(bool, &'static str, Show<'_>); 5] = [
-        (was.engine == is.engine, "engine", &engine),
+    let parts: [(bool, &'static str, Show<'_>); 7] = [
+        (
+            was.engine == is.engine && was.sabotage == is.sabotage,
+            "engine",
+            &engine,
+        ),
         (was.plan == is.plan, "plan", &plan),
         (was.policy == is.policy, "policy", &policy),
         (
-            was.harness == is.harness && was.cases == is.cases,
+            was.harness == is.harness && was.cases == is.cases && was.programs == is.programs,
             "seaworthy",
             &harness,
         ),
         (was.machine == is.machine, "machine size", &size),
+        (was.kernels == is.kernels, "set of kernels", &kernels),
+        (was.selftest == is.selftest, "self-test", &selftest),
     ];
     match parts.iter().find(|(same, ..)| !same) {
         None => Ok(()),

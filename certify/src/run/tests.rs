@@ -455,6 +455,28 @@ async fn another_engine_does_not_go_on_with_a_run() {
     let mut world = World::new();
     world.certify(Resume::No).await.unwrap();
     world.engine_sha256 = "60".repeat(32);
+    assert_eq!(what_differs(&world).await, "engine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_kernels_or_another_seaworthy_do_not_go_on_with_a_run() {
+    let mut world = World::new();
+    world.certify(Resume::No).await.unwrap();
+    world.kernels.push(KernelFacts {
+        name: "custom/6.6.1/amd64".into(),
+        release: "6.6.1".into(),
+        origin: vec!["bzImage sha256:60".into()],
+    });
+    assert_eq!(what_differs(&world).await, "set of kernels");
+    world.programs.push(ProgramFacts {
+        name: "seaworthy-guest-tool".into(),
+        sha256: "60".repeat(32),
+    });
+    assert_eq!(what_differs(&world).await, "seaworthy");
+}
+
+/// What keeps the world's run from being resumed.
+async fn what_differs(world: &World) -> &'static str {
     let error = world.certify(Resume::Yes).await.unwrap_err();
     let CertifyError::Start(StartError::Other { what, .. }) = error else {
         panic!("{error}");
