@@ -20,7 +20,7 @@ const SEAWORTHY: &str = env!("CARGO_BIN_EXE_seaworthy");
 
 const MATRIX: &str = r#"
     description = "one short cell"
-    suites = ["kernel"]
+    suites = ["SUITE"]
     [[group]]
     target = "micro"
     kernels = ["debian-12/6.1"]
@@ -31,12 +31,41 @@ const MATRIX: &str = r#"
 
 const POLICY: &str = r#"
     description = "one suite"
-    suites = ["kernel"]
+    suites = ["SUITE"]
     min_pass_share = 1.0
     flaky = "tolerate"
     cells = { required = "*", unsupported = "refuse", left_out = "refuse" }
     skips = { allowed = ["*"] }
 "#;
+
+/// The command that runs one suite in one cell, with all its files in `dir`.
+fn certify(dir: &Path, suite: &str) -> Command {
+    let keel = Path::new(SEAWORTHY).with_file_name("keel");
+    assert!(
+        keel.exists(),
+        "{} is not there: `cargo build -p keel`",
+        keel.display()
+    );
+    let file = |name: &str, text: &str| {
+        let path = dir.join(name);
+        fs::write(&path, text.replace("SUITE", suite)).unwrap();
+        path
+    };
+    let mut command = Command::new(SEAWORTHY);
+    command
+        .arg("certify")
+        .arg("--matrix")
+        .arg(file("matrix.toml", MATRIX))
+        .arg("--policy")
+        .arg(file("policy.toml", POLICY))
+        .arg("--engine-path")
+        .arg(&keel)
+        .arg("--out")
+        .arg(dir.join("run"))
+        .args(["--ephemeral-key", "--accelerator", "tcg"])
+        .stdin(Stdio::null());
+    command
+}
 
 /// The QEMU processes that `parent` started.
 fn machines_of(parent: u32) -> Vec<Pid> {
@@ -57,30 +86,8 @@ fn machines_of(parent: u32) -> Vec<Pid> {
 #[test]
 fn keel_is_certified_on_a_real_kernel_even_if_the_first_machine_is_killed() {
     let dir = tempfile::tempdir().unwrap();
-    let keel = Path::new(SEAWORTHY).with_file_name("keel");
-    assert!(
-        keel.exists(),
-        "{} is not there: `cargo build -p keel`",
-        keel.display()
-    );
-    let file = |name: &str, text: &str| {
-        let path = dir.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    };
     let run = dir.path().join("run");
-    let mut child = Command::new(SEAWORTHY)
-        .arg("certify")
-        .arg("--matrix")
-        .arg(file("matrix.toml", MATRIX))
-        .arg("--policy")
-        .arg(file("policy.toml", POLICY))
-        .arg("--engine-path")
-        .arg(&keel)
-        .arg("--out")
-        .arg(&run)
-        .args(["--ephemeral-key", "--accelerator", "tcg"])
-        .stdin(Stdio::null())
+    let mut child = certify(dir.path(), "kernel")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -116,4 +123,22 @@ fn keel_is_certified_on_a_real_kernel_even_if_the_first_machine_is_killed() {
     let told = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert_eq!(verified.status.code(), Some(0), "{told}");
     assert!(told.starts_with("valid: certified;"), "{told}");
+}
+
+#[test]
+fn a_sabotaged_keel_is_refused_in_its_cell_by_the_case_that_must_catch_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = certify(dir.path(), "limits")
+        .args(["--sabotage", "drop-pids-limit"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.starts_with("not-certified ")
+            && told.contains(
+                "known fault `drop-pids-limit` was caught by `limits.pids-stop-a-fork-bomb`"
+            ),
+        "{told}"
+    );
 }
