@@ -14,7 +14,7 @@ use super::event::Event;
 use super::interrupt::Interrupt;
 use super::lab::{Lab, Workshop};
 use super::scene::Scene;
-use crate::adapter::{Cli, InvocationError};
+use crate::adapter::{Cli, Finished, InvocationError};
 
 #[cfg(panic = "abort")]
 compile_error!("a panicking case must not end the run: build seaworthy with panic = \"unwind\"");
@@ -185,7 +185,7 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
             Unproven::Fail(detail) => (Outcome::Fail, detail.clone()),
             Unproven::Skip { .. } => (Outcome::Skip, unproven.to_string()),
             Unproven::Broken(detail) => (Outcome::Broken, detail.clone()),
-            Unproven::Hung(detail) => hung(detail, lab),
+            Unproven::Hung(detail) => hung(detail, &lab.cli.honest().run("version", [""; 0], None)),
         },
         Err(panic) => {
             let text = panic
@@ -200,9 +200,9 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
 }
 
 /// Whose fault it is that a verb did not end: a machine on which the engine can't even tell its
-/// version in that time is starved, and says nothing of the engine.
-fn hung(detail: &str, lab: &Lab) -> (Outcome, String) {
-    match lab.cli.honest().run("version", [""; 0], None) {
+/// `version` in that time is starved, and says nothing of the engine.
+fn hung(detail: &str, version: &Result<Finished, InvocationError>) -> (Outcome, String) {
+    match version {
         Err(InvocationError::Hung { seconds, .. }) => {
             let detail = format!(
                 "{detail}; `version` does not end in {seconds} s either: the machine is starved"
@@ -235,9 +235,31 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::adapter::Invocation;
+
+    #[test]
+    fn an_engine_that_hangs_fails_unless_the_machine_starves_it() {
+        let version = |program: &str, deadline| {
+            Invocation::new(Path::new(program), ["60"])
+                .deadline(deadline)
+                .run()
+        };
+        let answers = version("/bin/echo", Duration::from_secs(60));
+        assert_eq!(
+            hung("`kill` hangs", &answers),
+            (Outcome::Fail, "`kill` hangs".to_owned())
+        );
+        let starved = version("/bin/sleep", Duration::ZERO);
+        let (outcome, detail) = hung("`kill` hangs", &starved);
+        assert_eq!(outcome, Outcome::Broken);
+        assert!(detail.ends_with("the machine is starved"), "{detail}");
+    }
 
     proptest! {
         #[test]
