@@ -24,6 +24,7 @@ fn run() -> Result<u8, Box<dyn Error>> {
         id: "example",
         spec: &spec,
         rootfs: &bundle.join(root.path()),
+        mount: None,
         cgroup: cgroup.as_ref(),
         stdio: Stdio::Inherit,
         init: Init::No,

@@ -23,6 +23,7 @@ use super::stdio::{Attach, Ends, Logging, Wishes};
 use super::store::Hold;
 use super::supervise::{Output, PassOn, Supervision, hold_signals};
 use super::{Container, Error};
+use crate::runtime::cgroup::Cgroup;
 use crate::sys::fds;
 
 /// The verb of the first form: `keel monitor-start ROOT FOLDER`. Not for users.
@@ -194,5 +195,6 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Resul
         return Ok(());
     };
     let storage = container.storage()?;
-    super::run::finish(&mut container, &storage, Ok(status)).map(drop)
+    let cgroup = Cgroup::open(&container.cgroup()?).ok();
+    super::run::finish(&mut container, &storage, Ok(status), cgroup.as_ref()).map(drop)
 }

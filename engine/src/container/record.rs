@@ -172,19 +172,21 @@ impl Container {
 
     /// Records its end, and gives back what a running container has. Only whoever holds its
     /// folder does that.
-    pub(super) fn end(&mut self, status: ExitStatus, storage: &Storage) -> Result<(), Error> {
-        let cgroup = Cgroup::open(&self.cgroup()?);
+    pub(super) fn end(
+        &mut self,
+        status: ExitStatus,
+        storage: &Storage,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<(), Error> {
         if self.config.host.auto_remove {
             // It is about to be removed: only somebody who waits for the code wants it.
             tell_waiter(&self.folder, status.code()).map_err(Error::io("write", &self.folder))?;
         } else {
             let mut ended = self.state.clone().exited(status.code(), clock::now());
-            ended.oom_killed = cgroup
-                .as_ref()
-                .is_ok_and(|cgroup| cgroup.oom_kills().is_ok_and(|n| n > 0));
+            ended.oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_kills().is_ok_and(|n| n > 0));
             self.record(ended)?;
         }
-        if let Ok(cgroup) = cgroup {
+        if let Some(cgroup) = cgroup {
             cgroup
                 .remove()
                 .map_err(|error| Error::Runtime(error.into()))?;

@@ -16,6 +16,7 @@ use super::supervise::{PassOn, Supervision};
 use super::{Container, Containers, Error, clock, monitor};
 use crate::image::digest::ChainId;
 use crate::runtime::ExitStatus;
+use crate::runtime::cgroup::Cgroup;
 use crate::storage::{Storage, TreeName};
 
 /// What a container is made of.
@@ -104,10 +105,15 @@ pub fn run(
             Logging::On
         },
     };
-    let result = start(&mut container, storage, wishes).and_then(|mut started| {
-        attend(&container, &mut started, wishes).inspect_err(|_| put_down(&started.process))
+    let mut started = None;
+    let result = start(&mut container, storage, wishes).and_then(|new| {
+        let started = started.insert(new);
+        attend(&container, started, wishes).inspect_err(|_| put_down(&started.process))
     });
-    let result = finish(&mut container, storage, result);
+    let cgroup = started
+        .as_ref()
+        .and_then(|started| started.process.cgroup());
+    let result = finish(&mut container, storage, result, cgroup);
     drop(hold);
     result
 }
@@ -154,9 +160,10 @@ pub(super) fn finish(
     container: &mut Container,
     storage: &Storage,
     result: Result<ExitStatus, Error>,
+    cgroup: Option<&Cgroup>,
 ) -> Result<ExitStatus, Error> {
     if let Ok(status) = &result {
-        container.end(*status, storage)?;
+        container.end(*status, storage, cgroup)?;
     }
     if container.config().host.auto_remove {
         container.remove_from(storage)?;

@@ -1,7 +1,7 @@
 //! From a container's files to its first process.
 
 use std::fs::File;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -11,7 +11,7 @@ use super::state::{Incarnation, State, Status, boot_id};
 use super::stdio::{self, Ends, Wishes};
 use super::{Container, Error, clock, facts, spec, supervise};
 use crate::runtime::{self, Init, Launch, Process, requirement};
-use crate::storage::{Keep, Storage};
+use crate::storage::{Keep, Offer, Storage};
 
 /// A process that was started, and our ends of its streams.
 #[derive(Debug)]
@@ -69,14 +69,25 @@ pub(super) fn put_down(process: &Process) {
 
 fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result<Started, Error> {
     let config = container.config();
-    own_mounts()?;
     let keep = if config.host.auto_remove {
         Keep::No
     } else {
         Keep::Yes
     };
-    let rootfs = storage.driver().mount(&container.tree()?, keep)?;
-    let root = File::open(&rootfs).map_err(Error::io("open", &rootfs))?;
+    let tree = container.tree()?;
+    let offer = if let Some(offer) = storage.driver().offer(&tree, keep)? {
+        offer
+    } else {
+        own_mounts()?;
+        let path = storage.driver().mount(&tree, keep)?;
+        Offer { path, mount: None }
+    };
+    let rootfs = &offer.path;
+    let root = match &offer.mount {
+        Some(mount) => mount.try_clone(),
+        None => File::open(rootfs).map(OwnedFd::from),
+    };
+    let root = root.map_err(Error::io("open", rootfs))?;
     let facts = facts::gather(container, root.as_fd())?;
     make_volume_sources(container)?;
     let spec = spec::spec(config, &facts).map_err(Error::Spec)?;
@@ -90,7 +101,8 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
     let mut process = runtime::launch(Launch {
         id: container.id().as_str(),
         spec: &spec,
-        rootfs: &rootfs,
+        rootfs,
+        mount: offer.mount.as_ref().map(OwnedFd::as_fd),
         cgroup: with_cgroup.then_some(&cgroup),
         stdio,
         init: if config.host.init {
@@ -121,7 +133,8 @@ fn unfit(error: runtime::Error) -> Error {
     }
 }
 
-/// Moves this process into a mount namespace of its own: what is mounted for the container is
+/// Moves this process into a mount namespace of its own, on a kernel (before 5.2) that has no
+/// mounts outside of namespaces: what is mounted for the container is
 /// seen by no other process of the host, and is gone when this process and the container are,
 /// whatever ends them.
 fn own_mounts() -> Result<(), Error> {

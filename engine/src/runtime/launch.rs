@@ -1,6 +1,6 @@
 //! What to start, and starting it.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -23,6 +23,9 @@ pub struct Launch<'a> {
     pub spec: &'a Spec,
     /// The mounted root file system, an absolute path without symbolic links.
     pub rootfs: &'a Path,
+    /// The root file system as a detached mount, to be attached to [`Launch::rootfs`] in the
+    /// container's own mount namespace; `None`: it is there already.
+    pub mount: Option<BorrowedFd<'a>>,
     /// The cgroup to create (with the spec's `linux.resources`) and to start the process in;
     /// `None` leaves it in the caller's, and then limits in the spec are an error.
     /// The caller removes it after the exit: [`Process::cgroup`].

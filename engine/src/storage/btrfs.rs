@@ -9,7 +9,9 @@ use nix::errno::Errno;
 
 use crate::image::digest::ChainId;
 use crate::storage::compare;
-use crate::storage::{Change, Driver, DriverName, Fill, Home, Keep, StorageError, Tree, TreeName};
+use crate::storage::{
+    Change, Driver, DriverName, Fill, Home, Keep, Offer, StorageError, Tree, TreeName,
+};
 use crate::sys::btrfs;
 
 /// The driver. A layer's `fs` and a container's `rootfs` are subvolumes that hold everything.
@@ -71,6 +73,11 @@ impl Driver for Btrfs {
             Some(top) => self.home.link_to_layer(container, top),
             None => Ok(()),
         }
+    }
+
+    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError> {
+        let path = self.mount(container, keep)?; // Nothing to mount.
+        Ok(Some(Offer { path, mount: None }))
     }
 
     fn mount(&self, container: &TreeName, _keep: Keep) -> Result<PathBuf, StorageError> {

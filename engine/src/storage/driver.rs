@@ -1,7 +1,7 @@
 //! What a storage driver is, and the laws that all of them keep.
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::image::digest::ChainId;
@@ -69,6 +69,10 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Makes a writable tree for a container on top of the layer `top`, or an empty one.
     fn create(&self, container: &TreeName, top: Option<&ChainId>) -> Result<(), StorageError>;
 
+    /// Says where the container's tree is, without mounting anything in any namespace; `None` where
+    /// this driver on this kernel cannot, and [`mount`](Self::mount) is the way.
+    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError>;
+
     /// Makes the container's tree usable and says where it is. A driver that needs a mount makes
     /// it in the mount namespace of the calling process: made in the container's own namespace,
     /// it goes with the container, whatever ends it.
@@ -82,6 +86,15 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// What the container changed in comparison with its layers. The tree may be mounted.
     fn changes(&self, container: &TreeName) -> Result<Vec<Change>, StorageError>;
+}
+
+/// A container's tree that is in no mount namespace, or needs no mount.
+#[derive(Debug)]
+pub struct Offer {
+    /// Its root folder, or where to attach the mount.
+    pub path: PathBuf,
+    /// The tree as a detached mount, gone when nobody has it open any more.
+    pub mount: Option<OwnedFd>,
 }
 
 /// Whether what is written to a container's tree must outlive the mount.

@@ -23,6 +23,7 @@ mod driver;
 mod error;
 mod home;
 mod overlay;
+mod overlay_mount;
 mod private;
 mod remove;
 mod select;
@@ -30,7 +31,9 @@ mod staging;
 mod vfs;
 
 pub use btrfs::Btrfs;
-pub use driver::{Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Tree, TreeName};
+pub use driver::{
+    Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Offer, Tree, TreeName,
+};
 pub use error::StorageError;
 pub use home::Home;
 pub use overlay::{MAX_LAYERS, Overlay};

@@ -5,36 +5,26 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::Mode;
+use nix::mount::{MntFlags, umount2};
 
 use crate::image::digest::{ChainId, Digest};
 use crate::storage::attributes::copy_attributes;
 use crate::storage::compare::{self, Presence};
+use crate::storage::overlay_mount::{Stack, detached_overlay, mount_overlay};
 use crate::storage::private::in_private_mounts;
 use crate::storage::remove::remove_tree;
-use crate::storage::{Change, Driver, DriverName, Fill, Home, Keep, StorageError, Tree, TreeName};
+use crate::storage::{
+    Change, Driver, DriverName, Fill, Home, Keep, Offer, StorageError, Tree, TreeName,
+};
 
 /// Layers that one mount can have: the kernel allows 500, but its options must fit in one page,
 /// and a layer takes at most 18 bytes there (`/proc/self/fd/NNN:`).
 pub const MAX_LAYERS: usize = 200;
-
-/// What mount(2) takes as options: one page, with a zero at the end.
-const MAX_OPTIONS: usize = 4095;
-
-/// Features that would make an upper folder readable only in its own stack are turned off, where
-/// the kernel knows them (`redirect_dir` 4.10, `index` 4.13, `metacopy` 4.19).
-const PLAIN: &str = ",redirect_dir=off,index=off,metacopy=off";
-
-/// Unmounting does not first write everything that is dirty on the host's file system (which the
-/// kernel does for every other overlay, however little was written to it): from 5.10.
-const VOLATILE: &str = ",volatile";
 
 /// The driver. In addition to what all drivers keep, a layer has `lower`, the chain ids of itself
 /// and all layers below, a line each, top first; a container has `fs` (what it changed), `work`
@@ -63,6 +53,21 @@ impl Overlay {
                 Ok(self.home.layer(&ChainId::new(digest)).join("fs"))
             })
             .collect()
+    }
+
+    /// A container's folder, and what lies below its own files.
+    fn parts(&self, container: &TreeName) -> Result<(PathBuf, Vec<PathBuf>), StorageError> {
+        let folder = self.home.container(container);
+        let below = match self.stack(&folder.join("layer")) {
+            Ok(below) => below,
+            Err(StorageError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && folder.join("empty").is_dir() =>
+            {
+                vec![folder.join("empty")]
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((folder, below))
     }
 
     fn write_stack(
@@ -114,7 +119,12 @@ impl Driver for Overlay {
                 // Nobody else sees this mount, and it goes with the thread, however that ends.
                 // `publish` brings all to the disk, so unmounting need not.
                 let filled = in_private_mounts(|| {
-                    mount_overlay(&below, &upper, &work, &merged, Keep::No)?;
+                    let stack = Stack {
+                        below: &below,
+                        upper: &upper,
+                        work: &work,
+                    };
+                    mount_overlay(&stack, &merged, Keep::No)?;
                     let root = open_folder(&merged)?;
                     fill(root.as_fd()).map_err(StorageError::Fill)
                 })?;
@@ -146,25 +156,31 @@ impl Driver for Overlay {
         }
     }
 
-    fn mount(&self, container: &TreeName, keep: Keep) -> Result<PathBuf, StorageError> {
-        let folder = self.home.container(container);
-        let below = match self.stack(&folder.join("layer")) {
-            Ok(below) => below,
-            Err(StorageError::Io { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && folder.join("empty").is_dir() =>
-            {
-                vec![folder.join("empty")]
-            }
-            Err(error) => return Err(error),
+    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError> {
+        let (folder, below) = self.parts(container)?;
+        let path = folder.join("rootfs");
+        let stack = Stack {
+            below: &below,
+            upper: &folder.join("fs"),
+            work: &folder.join("work"),
         };
+        let mount = detached_overlay(&stack, keep)
+            .map_err(StorageError::io("make an overlay for", &path))?;
+        Ok(mount.map(|mount| Offer {
+            path,
+            mount: Some(mount),
+        }))
+    }
+
+    fn mount(&self, container: &TreeName, keep: Keep) -> Result<PathBuf, StorageError> {
+        let (folder, below) = self.parts(container)?;
         let rootfs = folder.join("rootfs");
-        mount_overlay(
-            &below,
-            &folder.join("fs"),
-            &folder.join("work"),
-            &rootfs,
-            keep,
-        )?;
+        let stack = Stack {
+            below: &below,
+            upper: &folder.join("fs"),
+            work: &folder.join("work"),
+        };
+        mount_overlay(&stack, &rootfs, keep)?;
         Ok(rootfs)
     }
 
@@ -211,96 +227,6 @@ fn open_folder(path: &Path) -> Result<File, StorageError> {
     File::open(path).map_err(StorageError::io("open", path))
 }
 
-/// Mounts an overlay in the calling thread's mount namespace.
-fn mount_overlay(
-    below: &[PathBuf],
-    upper: &Path,
-    work: &Path,
-    target: &Path,
-    keep: Keep,
-) -> Result<(), StorageError> {
-    let failed = StorageError::io::<Errno>;
-    let mut opened = Vec::new();
-    let options = match plain_options(below, upper, work) {
-        Some(options) => options,
-        None => options_by_descriptor(below, upper, work, &mut opened)
-            .map_err(failed("open the layers for", target))?,
-    };
-    let attempt = |options: &str| {
-        mount(
-            Some("overlay"),
-            target,
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(options),
-        )
-    };
-    let wanted = match keep {
-        Keep::Yes => vec![options.clone() + PLAIN, options],
-        Keep::No => vec![
-            options.clone() + PLAIN + VOLATILE,
-            options.clone() + PLAIN,
-            options,
-        ],
-    };
-    // EINVAL: an older kernel that does not know one of them; it does not do these things either.
-    let mut results = wanted.iter().map(|options| attempt(options));
-    results
-        .find(|result| *result != Err(Errno::EINVAL))
-        .unwrap_or(Err(Errno::EINVAL))
-        .map_err(failed("mount an overlay on", target))
-}
-
-/// Options with the paths as they are, which is what people like to read in /proc/mounts;
-/// `None` when they do not fit, or would have to be escaped.
-fn plain_options(below: &[PathBuf], upper: &Path, work: &Path) -> Option<String> {
-    let mut options = String::from("lowerdir=");
-    for (index, path) in below.iter().enumerate() {
-        if index > 0 {
-            options.push(':');
-        }
-        options.push_str(plain(path)?);
-    }
-    options.push_str(",upperdir=");
-    options.push_str(plain(upper)?);
-    options.push_str(",workdir=");
-    options.push_str(plain(work)?);
-    (options.len() + PLAIN.len() + VOLATILE.len() <= MAX_OPTIONS).then_some(options)
-}
-
-/// The path as text, if nothing in it means something to overlay's option parsers (which differ
-/// in what they unescape: 6.5 brought a new one).
-fn plain(path: &Path) -> Option<&str> {
-    path.to_str()
-        .filter(|text| !text.contains([',', ':', '\\', '"', '\'']) && path.is_absolute())
-}
-
-/// Options that name open descriptors: short, and free of special characters.
-fn options_by_descriptor(
-    below: &[PathBuf],
-    upper: &Path,
-    work: &Path,
-    opened: &mut Vec<OwnedFd>,
-) -> Result<String, Errno> {
-    let mut name = |path: &Path| -> Result<String, Errno> {
-        let folder = open(
-            path,
-            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
-        let name = format!("/proc/self/fd/{}", folder.as_raw_fd());
-        opened.push(folder);
-        Ok(name)
-    };
-    let below: Result<Vec<String>, Errno> = below.iter().map(|path| name(path)).collect();
-    Ok(format!(
-        "lowerdir={},upperdir={},workdir={}",
-        below?.join(":"),
-        name(upper)?,
-        name(work)?
-    ))
-}
-
 /// Mounts a small overlay for real in the driver's staging folder, and removes a file through it.
 ///
 /// # Errors
@@ -322,7 +248,12 @@ pub(super) fn probe(home: &Home) -> Result<(), StorageError> {
         ));
     }
     in_private_mounts(|| {
-        mount_overlay(&[part("one"), part("two")], &part("fs"), &part("work"), &part("rootfs"), Keep::Yes)?;
+        let stack = Stack {
+            below: &[part("one"), part("two")],
+            upper: &part("fs"),
+            work: &part("work"),
+        };
+        mount_overlay(&stack, &part("rootfs"), Keep::Yes)?;
         let file = part("rootfs").join("file");
         fs::remove_file(&file).map_err(StorageError::io("remove a file through an overlay,", file))
     })
@@ -357,49 +288,4 @@ fn tells_types(folder: &Path) -> Result<bool, StorageError> {
     let open = open_folder(folder)?;
     let entries = super::remove::entries(open.as_fd()).map_err(StorageError::io("list", folder))?;
     Ok(entries.iter().all(|(_, kind)| kind.is_some()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn usual_paths_stand_in_the_options_as_they_are() {
-        let options = plain_options(
-            &[
-                PathBuf::from("/var/lib/keel/b"),
-                PathBuf::from("/var/lib/keel/a"),
-            ],
-            Path::new("/var/lib/keel/fs"),
-            Path::new("/var/lib/keel/work"),
-        );
-        assert_eq!(
-            options.unwrap(),
-            "lowerdir=/var/lib/keel/b:/var/lib/keel/a,upperdir=/var/lib/keel/fs,workdir=/var/lib/keel/work"
-        );
-    }
-
-    #[test]
-    fn paths_with_meaning_to_the_parser_are_not_put_into_the_options() {
-        for odd in ["/a:b", "/a,upperdir=/etc", "/a\\", "relative"] {
-            assert_eq!(
-                plain_options(&[PathBuf::from(odd)], Path::new("/u"), Path::new("/w")),
-                None
-            );
-        }
-    }
-
-    #[test]
-    fn the_highest_stack_fits_in_a_page_by_descriptors() {
-        let folder = tempfile::tempdir().unwrap();
-        let below = vec![folder.path().to_owned(); MAX_LAYERS];
-        let mut opened = Vec::new();
-        let options =
-            options_by_descriptor(&below, folder.path(), folder.path(), &mut opened).unwrap();
-        assert!(
-            options.len() + PLAIN.len() + VOLATILE.len() <= MAX_OPTIONS,
-            "{}",
-            options.len()
-        );
-    }
 }

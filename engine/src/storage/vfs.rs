@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::image::digest::ChainId;
 use crate::storage::compare;
 use crate::storage::copy::copy_tree;
-use crate::storage::{Change, Driver, DriverName, Fill, Home, Keep, StorageError, Tree, TreeName};
+use crate::storage::{
+    Change, Driver, DriverName, Fill, Home, Keep, Offer, StorageError, Tree, TreeName,
+};
 
 /// The driver. A layer's `fs` and a container's `rootfs` hold everything.
 #[derive(Debug)]
@@ -61,6 +63,11 @@ impl Driver for Vfs {
             Some(top) => self.home.link_to_layer(container, top),
             None => Ok(()),
         }
+    }
+
+    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError> {
+        let path = self.mount(container, keep)?; // Nothing to mount.
+        Ok(Some(Offer { path, mount: None }))
     }
 
     fn mount(&self, container: &TreeName, _keep: Keep) -> Result<PathBuf, StorageError> {

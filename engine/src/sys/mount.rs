@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "open_tree, move_mount, mount_setattr")]
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -93,7 +93,62 @@ pub(crate) fn clone_fd(file: BorrowedFd<'_>, depth: Depth) -> Result<OwnedFd, Er
 fn open_tree(at: usize, path: &CStr, flags: usize) -> Result<OwnedFd, Errno> {
     let args = [at, path.as_ptr() as usize, flags | OPEN_TREE_CLOEXEC, 0, 0];
     // SAFETY: `path` is terminated and lives over the call.
-    let fd = unsafe { newer::call(Newer::OpenTree, args) }?;
+    owned(unsafe { newer::call(Newer::OpenTree, args) }?)
+}
+
+/// An option of a new file system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum FsOption<'a> {
+    /// `NAME`
+    Flag(&'a CStr),
+    /// `NAME=VALUE`; the kernel takes at most 255 bytes of value.
+    Text(&'a CStr, &'a CStr),
+}
+
+/// A new file system as a detached mount: in no namespace, gone with its last descriptor unless
+/// it was attached somewhere.
+pub(crate) fn new_filesystem(kind: &CStr, options: &[FsOption<'_>]) -> Result<OwnedFd, Errno> {
+    const CLOEXEC: usize = 1;
+    // SAFETY: `kind` is terminated and lives over the call.
+    let fd = unsafe { newer::call(Newer::Fsopen, [kind.as_ptr() as usize, CLOEXEC, 0, 0, 0]) }?;
+    let context = owned(fd)?;
+    for option in options {
+        match option {
+            FsOption::Flag(name) => configure(&context, SET_FLAG, Some(name), None)?,
+            FsOption::Text(name, value) => {
+                configure(&context, SET_STRING, Some(name), Some(value))?;
+            }
+        }
+    }
+    configure(&context, CMD_CREATE, None, None)?;
+    let args = [number(context.as_fd())?, CLOEXEC, 0, 0, 0];
+    // SAFETY: no pointers.
+    owned(unsafe { newer::call(Newer::Fsmount, args) }?)
+}
+
+const SET_FLAG: usize = 0;
+const SET_STRING: usize = 1;
+const CMD_CREATE: usize = 6;
+
+fn configure(
+    context: &OwnedFd,
+    command: usize,
+    name: Option<&CStr>,
+    value: Option<&CStr>,
+) -> Result<(), Errno> {
+    let pointer = |text: Option<&CStr>| text.map_or(0, |text| text.as_ptr() as usize);
+    let args = [
+        number(context.as_fd())?,
+        command,
+        pointer(name),
+        pointer(value),
+        0,
+    ];
+    // SAFETY: both texts are absent or terminated, and live over the call.
+    unsafe { newer::call(Newer::Fsconfig, args) }.map(drop)
+}
+
+fn owned(fd: usize) -> Result<OwnedFd, Errno> {
     let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -18,6 +18,12 @@ pub(crate) enum Newer {
     OpenTree,
     /// 5.2
     MoveMount,
+    /// 5.2
+    Fsopen,
+    /// 5.2
+    Fsconfig,
+    /// 5.2
+    Fsmount,
     /// 5.3
     PidfdOpen,
     /// 5.3
@@ -36,6 +42,9 @@ impl Newer {
             Self::PidfdSendSignal => 424,
             Self::OpenTree => 428,
             Self::MoveMount => 429,
+            Self::Fsopen => 430,
+            Self::Fsconfig => 431,
+            Self::Fsmount => 432,
             Self::PidfdOpen => 434,
             Self::Clone3 => 435,
             Self::CloseRange => 436,

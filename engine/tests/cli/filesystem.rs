@@ -52,14 +52,16 @@ fn a_volume_is_the_hosts_own_folder() {
 }
 
 #[test]
-fn a_volume_target_that_is_a_link_stays_inside() {
+fn a_volume_target_behind_a_link_stays_inside() {
     let keel = Keel::new();
     let host = keel.host_folder();
-    let volume = format!("{}:/srv/link/x", host.display());
-    // The image has no such link: a first container cannot make one for a second.
-    keel.sh(&["-v", &volume], "echo x > /srv/link/x/inside")
+    let name = format!("keel-volume-{}", std::process::id());
+    // In the image, `/away` leads up and out, to the host's /tmp if anybody follows it there.
+    let volume = format!("{}:/away/{name}", host.display());
+    keel.sh(&["-v", &volume], &format!("echo x > /tmp/{name}/inside"))
         .success();
     assert!(host.join("inside").exists());
+    assert!(!std::path::Path::new("/tmp").join(name).exists());
 }
 
 #[test]
@@ -122,4 +124,21 @@ fn a_device_is_there_when_asked_for() {
         .success();
     let refusal = keel.sh(&["--device", "/etc/passwd"], "true").failure(125);
     assert!(refusal.contains("/etc/passwd"), "{refusal}");
+}
+
+#[test]
+fn an_image_of_more_layers_than_new_mounts_take_by_name_is_mounted_the_old_way() {
+    let keel = Keel::new();
+    let archive = keel.host_folder().join("high.tar");
+    std::fs::write(&archive, super::keel::archive_of_layers(40)).unwrap();
+    keel.call(["load", "-i", archive.to_str().unwrap()])
+        .success();
+    let script = "ls /srv | grep -c . && touch /srv/new";
+    let said = keel
+        .call(["run", "--rm", "high", "sh", "-c", script])
+        .success();
+    assert_eq!(said, "40\n");
+    assert!(keel.containers_left().is_empty());
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(keel.root().to_str().unwrap()), "{mounts}");
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// The image in every scene.
 pub(crate) const IMAGE: &str = "small";
@@ -235,6 +236,44 @@ pub(crate) fn collect(mut child: Child) -> (Option<i32>, String) {
     (child.wait().unwrap().code(), said)
 }
 
+/// A docker-archive of an image called `high`, of busybox and `further` layers with a file each.
+pub(crate) fn archive_of_layers(further: usize) -> Vec<u8> {
+    let mut layers = vec![rootfs_tar().to_vec()];
+    for number in 0..further {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = header(tar::EntryType::Regular, 0o644);
+        let path = format!("srv/layer-{number}");
+        tar.append_data(&mut header, path, [].as_slice()).unwrap();
+        layers.push(tar.into_inner().unwrap());
+    }
+    let digest = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
+    let ids: Vec<String> = layers
+        .iter()
+        .map(|layer| format!("sha256:{}", digest(layer)))
+        .collect();
+    let names: Vec<String> = (0..layers.len())
+        .map(|number| format!("{number}/layer.tar"))
+        .collect();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": ids},
+    });
+    let config = config.to_string().into_bytes();
+    let manifest = json!([{"Config": "config.json", "RepoTags": ["high:latest"], "Layers": names}]);
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, bytes: &[u8]| {
+        let mut header = header(tar::EntryType::Regular, 0o644);
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, path, bytes).unwrap();
+    };
+    add("config.json", &config);
+    add("manifest.json", manifest.to_string().as_bytes());
+    for (name, layer) in names.iter().zip(&layers) {
+        add(name, layer);
+    }
+    archive.into_inner().unwrap()
+}
+
 /// A root file system of busybox.
 fn rootfs_tar() -> &'static [u8] {
     static TAR: OnceLock<Vec<u8>> = OnceLock::new();
@@ -264,6 +303,9 @@ fn rootfs_tar() -> &'static [u8] {
         );
         file("etc/group", 0o644, b"root:x:0:\nweb:x:34:\nlogs:x:40:web\n");
         file("etc/plain", 0o644, b"not executable\n");
+        let mut away = header(tar::EntryType::Symlink, 0o777);
+        tar.append_link(&mut away, "away", "/../../../../../../tmp")
+            .unwrap();
         for command in COMMANDS {
             let mut header = header(tar::EntryType::Symlink, 0o777);
             let path = Path::new("bin").join(command);

@@ -138,6 +138,7 @@ impl Scene {
             id: "test",
             spec: &spec,
             rootfs: &self.rootfs(),
+            mount: None,
             cgroup: self.cgroup.as_ref(),
             stdio: Stdio::Fds {
                 stdin,

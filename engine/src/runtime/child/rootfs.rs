@@ -12,7 +12,7 @@ use super::fault::{At, Fault, Step};
 use super::inside::Inside;
 use super::mounts::kept_flags;
 use crate::runtime::plan::RootPlan;
-use crate::sys::mount::{ATTR_RDONLY, Attributes, Depth, set_attributes};
+use crate::sys::mount::{ATTR_RDONLY, Attributes, Depth, attach, set_attributes};
 
 const NONE: Option<&str> = None;
 
@@ -20,15 +20,21 @@ const NONE: Option<&str> = None;
 pub(super) fn enter(root: &RootPlan) -> Result<Inside, Fault> {
     mount(NONE, c"/", NONE, root.cut, NONE).at(At::Propagation)?;
     let path = root.path.as_c_str();
-    mount(
-        Some(path),
-        path,
-        NONE,
-        MsFlags::MS_BIND | MsFlags::MS_REC,
-        NONE,
-    )
-    .at(At::Rootfs)?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    if let Some(detached) = &root.mount {
+        // A mount of its own already, which no other namespace has seen.
+        let point = open(path, flags, Mode::empty()).at(At::Rootfs)?;
+        attach(detached.as_fd(), point.as_fd()).at(At::Rootfs)?;
+    } else {
+        mount(
+            Some(path),
+            path,
+            NONE,
+            MsFlags::MS_BIND | MsFlags::MS_REC,
+            NONE,
+        )
+        .at(At::Rootfs)?;
+    }
     let opened = open(path, flags, Mode::empty()).at(At::Rootfs)?;
     if root.cut.contains(MsFlags::MS_SLAVE) {
         // Mounts in the container must neither come from nor go to the rootfs's own peers.

@@ -62,6 +62,8 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct RootPlan {
     pub(super) path: CString,
+    /// To be attached there, detached as it is.
+    pub(super) mount: Option<OwnedFd>,
     pub(super) readonly: bool,
     /// How the host's mount tree is cut off first.
     pub(super) cut: MsFlags,
@@ -162,8 +164,17 @@ fn root(launch: &Launch<'_>) -> Result<RootPlan, Error> {
         Some(flags) if flags.intersects(receives) => MsFlags::MS_SLAVE | MsFlags::MS_REC,
         _ => MsFlags::MS_PRIVATE | MsFlags::MS_REC,
     };
+    let mount = launch.mount.map(|mount| mount.try_clone_to_owned());
+    let mount = mount.transpose().map_err(|error| {
+        setup(
+            "keep the mount of the root file system open".to_owned(),
+            "raise the limit of open files",
+            error,
+        )
+    })?;
     Ok(RootPlan {
         path: c_string(launch.rootfs.as_os_str().as_bytes(), "root.path")?,
+        mount,
         readonly: readonly.unwrap_or(false),
         cut,
         propagation,
