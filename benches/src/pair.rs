@@ -2,7 +2,7 @@
 
 use std::io;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::interval::{Interval, median_interval};
 
@@ -38,6 +38,11 @@ impl Pairs {
     }
 }
 
+/// Before each run: what the kernel still does for the last one must neither hinder nor help the
+/// next. (After a move between groups of cgroup v1, moves in the next 20 ms or so are several
+/// milliseconds faster, whoever makes them.)
+const REST: Duration = Duration::from_millis(50);
+
 /// Runs both `pairs` times after some warm-up, in the order a b, b a, a b, …: what drifts
 /// during the run meets both alike.
 ///
@@ -67,6 +72,7 @@ pub fn interleave(
 
 fn seconds(command: &mut Command) -> io::Result<f64> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
+    std::thread::sleep(REST);
     let begin = Instant::now();
     let status = command.status()?;
     let taken = begin.elapsed().as_secs_f64();
