@@ -12,6 +12,7 @@ use crate::container::options::{
 };
 use crate::container::{self, Request};
 use crate::image::store::{Image, Store};
+use crate::runtime::cgroup::begin_grace_period;
 
 /// Run a command in a new container
 #[derive(Debug, clap::Args)]
@@ -157,6 +158,7 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
+    begin_grace_period();
     let store = Store::open(&globals.root, globals.driver().or_code(ENGINE)?).or_code(ENGINE)?;
     let hold = store.share().or_code(ENGINE)?;
     let image = store.resolve(&args.image).or_code(ENGINE)?;

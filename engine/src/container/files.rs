@@ -52,10 +52,15 @@ fn write_inside(root: BorrowedFd<'_>, contents: &[(&str, String)]) -> io::Result
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let mode = Mode::from_bits_truncate(0o644);
         let mut file = File::from(in_root::open(root, &path, flags, mode)?);
-        if !file.metadata()?.is_file() {
+        let found = file.metadata()?;
+        if !found.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        file.set_len(0)?;
+        // Only what holds something: ext4 takes a truncation, of an empty file too, for the sign
+        // that the file is being replaced, and writes it to the disk when it is closed.
+        if found.len() > 0 {
+            file.set_len(0)?;
+        }
         file.write_all(text.as_bytes())?;
     }
     Ok(())

@@ -81,7 +81,7 @@ fn create(root: &Path, storage: &Storage, request: Request) -> Result<(Container
 /// Makes a container, and runs it in the foreground to its end.
 ///
 /// Its standard streams are this process's own; signals to this process are passed on. The caller
-/// has no other thread. `made` is called once the image is no longer needed.
+/// has no other thread that takes signals. `made` is called once the image is no longer needed.
 ///
 /// # Errors
 /// When the container could not be made or started. With `auto_remove` it is gone then.

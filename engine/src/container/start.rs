@@ -20,7 +20,8 @@ pub(super) struct Started {
     pub(super) ends: Ends,
 }
 
-/// Starts the container. Its folder is held by this process, which has no other thread.
+/// Starts the container. Its folder is held by this process, which has no other thread that takes
+/// signals.
 ///
 /// On failure the container is left as made, with the reason in its state, and nothing runs.
 pub(super) fn start(

@@ -1,6 +1,7 @@
 //! The run path: an OCI [`Spec`](oci_spec::runtime::Spec) and a mounted root file system become
-//! a process. Synchronous, no logging, no threads; what can be prepared is prepared before the
-//! clone, so that the child only makes system calls.
+//! a process. Synchronous, no logging, no threads (but one that only waits:
+//! [`cgroup::begin_grace_period`]); what can be prepared is prepared before the clone, so that the
+//! child only makes system calls.
 //!
 //! In the order of the flow: [`Launch`] (what to start) → [`launch()`] (one clone, one child,
 //! no re-exec) → [`Process`] (wait, kill). [`exec()`] adds a process to a running container.

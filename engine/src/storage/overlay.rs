@@ -28,7 +28,11 @@ pub const MAX_LAYERS: usize = 200;
 
 /// The driver. In addition to what all drivers keep, a layer has `lower`, the chain ids of itself
 /// and all layers below, a line each, top first; a container has `fs` (what it changed), `work`
-/// (the kernel's) and `rootfs` (the mount point).
+/// (the kernel's), the `lower` of its topmost layer (or, without layers, the folder `empty`), and,
+/// once it was mounted in a namespace, `rootfs` (the mount point).
+///
+/// A container has no more files and folders than that needs, as each costs time twice, and much
+/// of it where the file system tells the disk of every block that it frees (decision 0060).
 #[derive(Debug)]
 pub struct Overlay {
     home: Home,
@@ -58,7 +62,7 @@ impl Overlay {
     /// A container's folder, and what lies below its own files.
     fn parts(&self, container: &TreeName) -> Result<(PathBuf, Vec<PathBuf>), StorageError> {
         let folder = self.home.container(container);
-        let below = match self.stack(&folder.join("layer")) {
+        let below = match self.stack(&folder) {
             Ok(below) => below,
             Err(StorageError::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && folder.join("empty").is_dir() =>
@@ -144,12 +148,12 @@ impl Driver for Overlay {
         let upper = folder.join("fs");
         make_folder(&upper, 0o755)?;
         make_folder(&folder.join("work"), 0o700)?;
-        make_folder(&folder.join("rootfs"), 0o700)?;
         match top {
             Some(top) => {
+                let layer = self.home.existing(top)?;
                 // The merged root shows the attributes of the upper folder.
-                copy_attributes(&self.home.existing(top)?.join("fs"), &upper)?;
-                self.home.link_to_layer(container, top)
+                copy_attributes(&layer.join("fs"), &upper)?;
+                share_file(&layer.join("lower"), &folder.join("lower"))
             }
             // An overlay needs something below.
             None => make_folder(&folder.join("empty"), 0o755),
@@ -158,16 +162,16 @@ impl Driver for Overlay {
 
     fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError> {
         let (folder, below) = self.parts(container)?;
-        let path = folder.join("rootfs");
         let stack = Stack {
             below: &below,
             upper: &folder.join("fs"),
             work: &folder.join("work"),
         };
         let mount = detached_overlay(&stack, keep)
-            .map_err(StorageError::io("make an overlay for", &path))?;
+            .map_err(StorageError::io("make an overlay for", &folder))?;
+        // Any folder will do to attach it to: only the container's own namespace sees it there.
         Ok(mount.map(|mount| Offer {
-            path,
+            path: folder,
             mount: Some(mount),
         }))
     }
@@ -175,6 +179,9 @@ impl Driver for Overlay {
     fn mount(&self, container: &TreeName, keep: Keep) -> Result<PathBuf, StorageError> {
         let (folder, below) = self.parts(container)?;
         let rootfs = folder.join("rootfs");
+        if !rootfs.is_dir() {
+            make_folder(&rootfs, 0o700)?;
+        }
         let stack = Stack {
             below: &below,
             upper: &folder.join("fs"),
@@ -208,11 +215,25 @@ impl Driver for Overlay {
 
     fn changes(&self, container: &TreeName) -> Result<Vec<Change>, StorageError> {
         let folder = self.home.container(container);
-        let below = match self.home.top_of(container)? {
-            Some(_) => self.stack(&folder.join("layer"))?,
-            None => Vec::new(),
+        let below = if folder.join("empty").is_dir() {
+            Vec::new()
+        } else {
+            self.stack(&folder)?
         };
         compare::changes(&folder.join("fs"), &below, Presence::MeansChanged)
+    }
+}
+
+/// Gives a file that nobody changes a second name: nothing of it has to be written or brought to
+/// the disk.
+fn share_file(file: &Path, name: &Path) -> Result<(), StorageError> {
+    match fs::hard_link(file, name) {
+        // ext4 allows 65,000 names.
+        Err(error) if error.raw_os_error() == Some(Errno::EMLINK as i32) => {
+            let copied = fs::copy(file, name).and_then(|_| File::open(name)?.sync_all());
+            copied.map_err(StorageError::io("write", name))
+        }
+        linked => linked.map_err(StorageError::io("create", name)),
     }
 }
 

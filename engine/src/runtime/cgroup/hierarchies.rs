@@ -91,7 +91,7 @@ impl Hierarchies {
     /// Looks at what is mounted.
     pub fn detect() -> Self {
         let root = Path::new(ROOT);
-        if statfs(root).is_ok_and(|root| root.filesystem_type() == CGROUP2_SUPER_MAGIC) {
+        if is_unified(root) {
             return Self::Unified(root.to_owned());
         }
         let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
@@ -155,7 +155,7 @@ impl Hierarchy {
 }
 
 /// The controllers among a v1 hierarchy's options, without `rw`, `xattr`, `release_agent=` …
-fn controllers(options: &[u8]) -> Vec<String> {
+pub(super) fn controllers(options: &[u8]) -> Vec<String> {
     const OPTIONS: [&str; 10] = [
         "rw",
         "ro",
@@ -181,13 +181,22 @@ pub fn detect() -> Mode {
         Hierarchies::Absent => Mode::Absent,
         Hierarchies::Unified(_) => Mode::V2,
         Hierarchies::Legacy(_) => {
-            let unified = Path::new(ROOT).join("unified");
-            match statfs(&unified) {
-                Ok(found) if found.filesystem_type() == CGROUP2_SUPER_MAGIC => Mode::Hybrid,
-                _ => Mode::V1,
+            if is_unified(&Path::new(ROOT).join("unified")) {
+                Mode::Hybrid
+            } else {
+                Mode::V1
             }
         }
     }
+}
+
+/// Whether the unified hierarchy stands in the usual place alone.
+pub(super) fn only_unified() -> bool {
+    is_unified(Path::new(ROOT))
+}
+
+fn is_unified(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC)
 }
 
 #[cfg(test)]

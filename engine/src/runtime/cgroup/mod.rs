@@ -7,6 +7,7 @@
 mod delegate;
 mod devices;
 mod error;
+mod grace;
 mod group;
 mod hierarchies;
 mod lifetime;
@@ -16,6 +17,7 @@ mod stats;
 mod tree;
 
 pub use error::Error;
+pub use grace::begin_grace_period;
 pub use group::Cgroup;
 pub use hierarchies::{Hierarchies, Hierarchy, Mode, detect};
 pub use lifetime::Freezer;
