@@ -37,6 +37,7 @@ pub(super) fn verdict(
     let mut reasons = tally.failed.clone();
     reasons.extend(tally.waived.iter().cloned());
     reasons.extend(tally.tolerated.iter().cloned());
+    reasons.extend(doubted(evidence, cases));
     reasons.extend(left_behind(evidence));
     let conclusive = tally.passed + tally.waived.len() + tally.failed.len();
     #[expect(
@@ -58,6 +59,19 @@ pub(super) fn verdict(
         Verdict::CertifiedWithWaivers
     };
     (verdict, reasons)
+}
+
+/// Failures that were laid to a machine, and passed on another.
+fn doubted(evidence: &Evidence, cases: &[CaseResult]) -> Vec<String> {
+    let passed = |id: &str| (cases.iter()).any(|c| c.id == id && c.outcome == Outcome::Pass);
+    (evidence.doubtful())
+        .filter(|(id, _)| passed(id))
+        .map(|(id, machine)| {
+            format!(
+                "case `{id}` failed on machine {machine}, which then broke, and passed on another"
+            )
+        })
+        .collect()
 }
 
 /// What the engine left behind is told; a case that is about it fails by itself.

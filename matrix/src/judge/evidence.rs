@@ -104,18 +104,26 @@ impl Evidence {
         cases
     }
 
+    /// The failures that don't count, by case and machine.
+    pub(super) fn doubtful(&self) -> impl Iterator<Item = (&str, u32)> {
+        (self.observations.iter())
+            .filter(|seen| self.is_doubtful(seen))
+            .map(|seen| (seen.id.as_str(), seen.attempt))
+    }
+
     /// A failure counts when it was seen again, or could have been. One on a machine that broke
     /// before may have been the machine's own.
-    fn believed(&self, seen: &Observation) -> CaseResult {
+    fn is_doubtful(&self, seen: &Observation) -> bool {
         let was_repeated = || {
             (self.observations.iter())
                 .any(|o| o.id == seen.id && o.attempt == seen.attempt && o.repeat > 0)
         };
         let broke = |breakage: &Breakage| breakage.attempt == seen.attempt;
-        let doubtful = seen.result.outcome == Outcome::Fail
-            && self.breakages.iter().any(broke)
-            && !was_repeated();
-        if !doubtful {
+        seen.result.outcome == Outcome::Fail && self.breakages.iter().any(broke) && !was_repeated()
+    }
+
+    fn believed(&self, seen: &Observation) -> CaseResult {
+        if !self.is_doubtful(seen) {
             return seen.result.clone();
         }
         CaseResult {

@@ -278,6 +278,20 @@ fn a_failure_on_a_machine_that_broke_before_it_was_run_again_is_the_machines() {
         "failed on machine 1, which broke before the case could be run again: once"
     );
 
+    // Passed on another, it is told.
+    let result = CaseResult {
+        outcome: Outcome::Pass,
+        ..limits.unwrap().clone()
+    };
+    let [p, f] = [Some(Outcome::Pass), Some(Outcome::Fail)];
+    let (verdict, reasons) = Scene::new()
+        .cell("overlay", [p, f, p, p])
+        .event("overlay", 1, broken())
+        .event("overlay", 2, Event::Case { result, repeat: 1 })
+        .verdict_of("overlay");
+    assert_eq!(verdict, Verdict::Certified);
+    assert!(reasons[0].contains("failed on machine 1, which then broke, and passed on another"));
+
     // Seen again, on whichever machine, it is the engine's.
     let result = CaseResult {
         detail: "again".into(),
