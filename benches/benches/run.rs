@@ -6,12 +6,20 @@
 //! promise is shown to be kept: at most 1.0 times crun's time with the whole interval, and at most
 //! twice its memory.
 //!
-//! crun is given two specs in turn: the same as Keel gives its own container (namespaces, mounts,
-//! capabilities, filter, device rules), which is what the promise is about; and the one that
-//! `crun spec` suggests, which has no filter, so crun has less to do. What remains is to Keel's
-//! disadvantage: it finds the image by its name, records the container so that `keel ps` shows it,
-//! writes `hostname`, `hosts` and `resolv.conf`, and makes, mounts and removes an overlay, while
-//! crun's bundle has a plain folder, used again and again.
+//! crun is given the same spec as Keel gives its own container: namespaces, mounts, capabilities,
+//! filter, device rules. What remains is to Keel's disadvantage: it finds the image by its name,
+//! records the container so that `keel ps` shows it, writes `hostname`, `hosts` and `resolv.conf`,
+//! and makes, mounts and removes an overlay, while crun's bundle has a plain folder, used again and
+//! again.
+//!
+//! A second comparison, which the promise is not about, gives crun the spec that `crun spec`
+//! suggests: without a filter, which crun 1.8 compiles anew for each container, and with fewer
+//! device rules it has less to do than Keel.
+//!
+//! All files are in the temporary folder, so `TMPDIR` says on which file system. It matters: ext4
+//! without a journal looks for a place that was not in use during the last minutes for each new
+//! file, which after some hundred runs takes a quarter of a millisecond each, and with `discard`
+//! it waits for the disk for each folder that goes.
 
 use std::fs;
 use std::io;
@@ -23,6 +31,7 @@ use benches::peak::peak_kib;
 use benches::peers::{Crun, Given, Keel};
 use benches::verdict::Verdict;
 use benches::view::View;
+use oci_spec::runtime::Spec;
 
 /// At most this many times crun's time.
 const TIME: f64 = 1.0;
@@ -63,12 +72,7 @@ fn compare(view: View, pairs: usize) -> io::Result<bool> {
     let rootfs = folder.path().join("rootfs.tar");
     make_rootfs(&bundle.join("rootfs"), &rootfs)?;
     let keel = Keel::set_up(folder.path().join("keel"), &rootfs)?;
-    let specs = [
-        ("the same spec", keel.spec()?),
-        ("`crun spec`", Crun::suggestion()?),
-    ];
-    let mut all_met = true;
-    for (name, spec) in specs {
+    let versus = |name: &str, spec: Spec| -> io::Result<bool> {
         let root = folder.path().join("crun");
         let (crun, given) = Crun::set_up(root, bundle.clone(), spec)?;
         let setting = format!("{view}, {name}");
@@ -78,10 +82,14 @@ fn compare(view: View, pairs: usize) -> io::Result<bool> {
                 "{setting}: crun runs without device rules, which Keel has; with them: {why}"
             ));
         }
-        all_met &= is_fast(&setting, pairs, &keel, &crun)?;
-        all_met &= is_small(&setting, &keel, &crun)?;
-    }
-    Ok(all_met)
+        let fast = is_fast(&setting, pairs, &keel, &crun)?;
+        let small = is_small(&setting, &keel, &crun)?;
+        Ok(fast && small)
+    };
+    let kept = versus("the same spec", keel.spec()?)?;
+    // Said, as it is what a comparison by hand shows, but no part of the promise.
+    versus("`crun spec` (no part of the promise)", Crun::suggestion()?)?;
+    Ok(kept)
 }
 
 fn is_fast(setting: &str, pairs: usize, keel: &Keel, crun: &Crun) -> io::Result<bool> {

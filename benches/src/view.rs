@@ -68,7 +68,9 @@ impl View {
 
     /// A mount namespace belongs to a thread, and a new one is given up with it.
     fn enter(self) -> io::Result<()> {
-        unshare(CloneFlags::CLONE_NEWNS)?;
+        unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| {
+            io::Error::other(format!("a mount namespace (run it as root): {errno}"))
+        })?;
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
         match self {
