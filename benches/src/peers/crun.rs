@@ -63,6 +63,9 @@ impl Crun {
         let Err(refused) = done(&mut crun.run()) else {
             return Ok((crun, Given::Whole));
         };
+        // crun leaves the group of what it could not run, where there is but one hierarchy.
+        let group = format!("/sys/fs/cgroup/bench-{}-0", std::process::id());
+        drop(fs::remove_dir(group));
         // With v2 crun raises RLIMIT_MEMLOCK before it loads its device program, which needs a
         // capability that root has not everywhere.
         if let Some(resources) = spec
