@@ -74,8 +74,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return code;
     }
     // Inside of a container this program answers to its applets' names.
-    if let Some(code) = crate::guest_tool::dispatch(args.iter().cloned()) {
-        return code;
+    if let Some(status) = crate::guest_tool::dispatch(args.iter().cloned()) {
+        return ExitCode::from(status);
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,

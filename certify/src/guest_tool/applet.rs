@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use nix::errno::Errno;
 
@@ -104,8 +103,8 @@ pub(super) fn call(name: &str, args: &[String]) -> Result<String, AppletError> {
 }
 
 /// Runs the applet that is called for, if one is: by the program's own file name, or by the
-/// words `guest-tool APPLET`.
-pub fn dispatch(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+/// words `guest-tool APPLET`. Its exit status.
+pub fn dispatch(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
     let program = args.next()?;
     let name = Path::new(&program).file_name()?.to_str()?;
     if let Some(applet) = applets().find(|applet| applet.name == name) {
@@ -116,33 +115,34 @@ pub fn dispatch(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     (verb == "guest-tool").then(|| run(&applet.to_string_lossy(), args))
 }
 
-/// The tool as a program of its own.
-pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+/// The tool as a program of its own: its exit status.
+pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     dispatch(args).unwrap_or_else(|| {
         drop(writeln!(
             std::io::stderr().lock(),
             "usage: seaworthy-guest-tool guest-tool APPLET [ARGUMENT…]"
         ));
-        ExitCode::from(2)
+        2
     })
 }
 
 /// Runs the applet `name` as the whole of this process.
-fn run(name: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
+fn run(name: &str, args: impl Iterator<Item = OsString>) -> u8 {
     let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     match call(name, &args) {
-        Ok(answer) => match std::io::stdout().lock().write_all(answer.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
-        Err(AppletError::Status(status)) => ExitCode::from(status),
+        Ok(answer) => {
+            let mut out = std::io::stdout().lock();
+            let written = out.write_all(answer.as_bytes());
+            u8::from(written.and_then(|()| out.flush()).is_err())
+        }
+        Err(AppletError::Status(status)) => status,
         Err(error @ AppletError::Refused { .. }) => {
             drop(writeln!(std::io::stderr().lock(), "{error}"));
-            ExitCode::FAILURE
+            1
         }
         Err(error @ AppletError::Usage { .. }) => {
             drop(writeln!(std::io::stderr().lock(), "{error}"));
-            ExitCode::from(2)
+            2
         }
     }
 }

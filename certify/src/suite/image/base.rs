@@ -46,9 +46,11 @@ fn tool_entries(payload: &[u8]) -> Vec<Entry> {
         Entry::folder("bin/"),
         Entry::file("bin/seaworthy", payload).mode(0o755),
     ];
+    // Not symbolic ones: each of those is an inode to make, describe and remove for every
+    // container of a driver that copies.
     entries.extend(
         guest_tool::applets()
-            .map(|applet| Entry::symlink(&format!("bin/{}", applet.name), "seaworthy")),
+            .map(|applet| Entry::hard_link(&format!("bin/{}", applet.name), "bin/seaworthy")),
     );
     entries
 }
