@@ -112,7 +112,10 @@ fn alloc(args: &[String]) -> Result<String, AppletError> {
     // and takes that for progress. Before 4.19 such a call is refused where the loop is killed.
     drop(File::open("/dev/zero").and_then(|mut zero| zero.read_exact(&mut memory)));
     memory.fill(0xa5);
-    Ok(format!("{} MiB\n", std::hint::black_box(memory).len() >> 20))
+    Ok(format!(
+        "{} MiB\n",
+        std::hint::black_box(memory).len() >> 20
+    ))
 }
 
 /// Computes until it is ended.
