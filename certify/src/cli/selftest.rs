@@ -49,6 +49,12 @@ pub(super) fn run(args: Args) -> Result<Answer, Failure> {
     let identity = engine.cli.identity();
     engine.close();
     let findings = findings?;
+    // Before the report: one that says less than it seems to may end up in a certificate.
+    if interrupt.is_set() {
+        return Err(Failure::Harness(anyhow::anyhow!(
+            "the self-test was interrupted: there is no report"
+        )));
+    }
     let harness = evidence::digest(&std::env::current_exe()?)?;
     let report = selftest::report(&findings, identity?, harness.sha256);
     let text = match args.format {
@@ -56,11 +62,6 @@ pub(super) fn run(args: Args) -> Result<Answer, Failure> {
         Format::Text => render::selftest(&report) + "\n",
     };
     terminal::answer(&text)?;
-    if interrupt.is_set() {
-        return Err(Failure::Harness(anyhow::anyhow!(
-            "the self-test was interrupted"
-        )));
-    }
     Ok(Answer::from(selftest::answer(&findings, &report)?))
 }
 

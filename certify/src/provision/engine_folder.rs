@@ -6,9 +6,11 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use crate::adapter::{self, Cli, EngineKind, Setup};
@@ -55,17 +57,27 @@ pub(super) struct Engine<'a> {
     pub(super) program: &'a Path,
 }
 
-/// Removes the folders in `parent` that nobody holds. What can't be removed stays for the next
-/// time: it is in nobody's way.
+/// Removes the folders of this user in `parent` that nobody holds. What can't be removed stays
+/// for the next time: it is in nobody's way.
 pub(super) fn sweep(parent: &Path, engine: Option<Engine<'_>>) {
     for folder in folders(parent, PREFIX) {
-        let Ok(_lock) = lock(&folder) else {
+        let Ok(lock) = lock(&folder) else {
             continue;
         };
-        if let Some(engine) = engine {
-            for root in folders(&folder, INNER) {
-                end_containers(engine, &root);
-            }
+        // In a folder for everybody's temporary files anybody can make one of that name, and have
+        // root's engine work on what is in it.
+        if !lock
+            .metadata()
+            .is_ok_and(|found| found.uid() == geteuid().as_raw())
+        {
+            continue;
+        }
+        let roots = folders(&folder, INNER);
+        let ended =
+            engine.is_none_or(|engine| roots.iter().all(|root| end_containers(engine, root)));
+        if !ended {
+            tracing::warn!(folder = %folder.display(), "an abandoned engine folder stays: the engine can't remove its containers");
+            continue;
         }
         if let Err(error) = fs::remove_dir_all(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "an abandoned engine folder stays");
@@ -90,29 +102,42 @@ fn folders(parent: &Path, prefix: &str) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// Ends and removes every container of the engine whose state is in `root`.
-fn end_containers(engine: Engine<'_>, root: &Path) {
+/// Ends and removes every container of the engine whose state is in `root`; whether none is left.
+fn end_containers(engine: Engine<'_>, root: &Path) -> bool {
+    // Another engine's state says nothing to this one, which would find no container in it.
+    let own: &[&str] = match engine.kind {
+        EngineKind::Keel => &["keel"],
+        EngineKind::Podman => &["storage", "run"],
+        EngineKind::Docker => &[],
+    };
+    let is_own = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| own.iter().any(|own| entry.file_name() == *own))
+    };
+    if !fs::read_dir(root).is_ok_and(|mut entries| entries.all(is_own)) {
+        return false;
+    }
     let setup = Setup {
         program: Some(engine.program.to_owned()),
         storage_driver: None,
         root: root.to_owned(),
     };
     let Ok(engine) = adapter::open(engine.kind, setup) else {
-        return;
+        return false;
     };
     // A daemon's containers are not in this folder.
     if engine.state() == adapter::State::Shared {
-        return;
+        return true;
     }
     let remove_now = engine.remove_now();
     let cli = Cli::new(engine);
-    let Ok(listed) = cli.run("ps", ["-a", "-q"], None) else {
-        return;
+    let done = |verb, args: Vec<&str>| {
+        let finished = cli.run(verb, args, None).ok()?;
+        finished.status.success().then_some(finished)
     };
-    for id in listed.out().split_whitespace() {
-        // One that can't be removed shows when its folder can't be.
-        drop(cli.run("rm", [remove_now, &[id]].concat(), None));
-    }
+    done("ps", vec!["-a", "-q"]).is_some_and(|listed| {
+        let ids = listed.out();
+        (ids.split_whitespace()).all(|id| done("rm", [remove_now, &[id]].concat()).is_some())
+    })
 }
 
 #[cfg(test)]
@@ -127,6 +152,8 @@ mod tests {
         let living = EngineFolder::make(parent.path()).unwrap();
         let abandoned = parent.path().join(format!("{PREFIX}killed"));
         fs::create_dir_all(abandoned.join(format!("{INNER}x/keel"))).unwrap();
+        let podmans = parent.path().join(format!("{PREFIX}podman"));
+        fs::create_dir_all(podmans.join(format!("{INNER}y/storage"))).unwrap();
         let foreign = parent.path().join("thesis");
         fs::create_dir(&foreign).unwrap();
         let program = parent.path().join("keel");
@@ -144,11 +171,24 @@ mod tests {
 
         sweep(parent.path(), Some(engine));
 
-        assert!(living.path().exists() && foreign.exists());
+        assert!(living.path().exists() && foreign.exists() && podmans.exists());
         assert!(!abandoned.exists());
         assert_eq!(
             fs::read_to_string(calls).unwrap(),
             "ps -a -q\nrm -f c1\nrm -f c2\n"
         );
+    }
+
+    #[test]
+    fn the_state_of_containers_that_can_not_be_removed_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let abandoned = parent.path().join(format!("{PREFIX}killed"));
+        fs::create_dir_all(abandoned.join(format!("{INNER}x/keel"))).unwrap();
+        let engine = Engine {
+            kind: EngineKind::Keel,
+            program: Path::new("/bin/false"),
+        };
+        sweep(parent.path(), Some(engine));
+        assert!(abandoned.exists());
     }
 }

@@ -32,7 +32,8 @@ impl History {
         self.attempts = self.attempts.max(entry.attempt);
         match &entry.event {
             Event::Case { result, repeat } => {
-                if *repeat > 0 {
+                // A repetition that broke has shown nothing; a next machine may.
+                if *repeat > 0 && result.outcome != Outcome::Broken {
                     self.repeated.insert(result.id.clone());
                 }
                 self.outcomes

@@ -209,9 +209,11 @@ fn hung(detail: &str, version: &Result<Finished, InvocationError>) -> (Outcome, 
             );
             (Outcome::Broken, detail)
         }
-        Ok(_) | Err(InvocationError::Start { .. } | InvocationError::Output { .. }) => {
-            (Outcome::Fail, detail.to_owned())
+        Err(InvocationError::Start { .. } | InvocationError::Output { .. }) => {
+            let detail = format!("{detail}; and then `version` could not be run at all");
+            (Outcome::Broken, detail)
         }
+        Ok(_) => (Outcome::Fail, detail.to_owned()),
     }
 }
 

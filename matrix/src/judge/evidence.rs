@@ -111,15 +111,21 @@ impl Evidence {
             .map(|seen| (seen.id.as_str(), seen.attempt))
     }
 
-    /// A failure counts when it was seen again, or could have been. One on a machine that broke
-    /// before may have been the machine's own.
+    /// A failure counts when it was seen again, on whichever machine, or when the case ran once
+    /// more on its own, or could have. One on a machine that broke before may have been the
+    /// machine's.
     fn is_doubtful(&self, seen: &Observation) -> bool {
-        let was_repeated = || {
+        let ran_again = || {
             (self.observations.iter())
-                .any(|o| o.id == seen.id && o.attempt == seen.attempt && o.repeat > 0)
+                .filter(|o| o.id == seen.id && (o.attempt, o.repeat) != (seen.attempt, seen.repeat))
+                .any(|other| match other.result.outcome {
+                    Outcome::Fail => true,
+                    Outcome::Pass | Outcome::Flaky => other.attempt == seen.attempt,
+                    Outcome::Skip | Outcome::Broken => false,
+                })
         };
         let broke = |breakage: &Breakage| breakage.attempt == seen.attempt;
-        seen.result.outcome == Outcome::Fail && self.breakages.iter().any(broke) && !was_repeated()
+        seen.result.outcome == Outcome::Fail && self.breakages.iter().any(broke) && !ran_again()
     }
 
     fn believed(&self, seen: &Observation) -> CaseResult {

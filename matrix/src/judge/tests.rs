@@ -278,6 +278,26 @@ fn a_failure_on_a_machine_that_broke_before_it_was_run_again_is_the_machines() {
         "failed on machine 1, which broke before the case could be run again: once"
     );
 
+    // A repetition that broke shows nothing more, nor does a failure that is seen in the second.
+    for [first, second] in [
+        [Outcome::Fail, Outcome::Broken],
+        [Outcome::Broken, Outcome::Fail],
+    ] {
+        let result = CaseResult {
+            outcome: second,
+            ..limits.unwrap().clone()
+        };
+        let (verdict, _) = Scene::new()
+            .boots("overlay", 1)
+            .case("overlay", CASES[1], first, "once")
+            .event("overlay", 1, Event::Case { result, repeat: 1 })
+            .event("overlay", 1, broken())
+            .event("overlay", 2, broken())
+            .event("overlay", 2, Event::Finished)
+            .verdict_of("overlay");
+        assert_eq!(verdict, Verdict::NotTested);
+    }
+
     // Passed on another, it is told.
     let result = CaseResult {
         outcome: Outcome::Pass,
