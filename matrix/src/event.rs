@@ -61,7 +61,7 @@ pub enum Event {
     },
     /// A suite is done, and the engine had left behind what no case meant to leave.
     LeftBehind {
-        /// Containers and mounts, which were then removed.
+        /// Names of containers, whose removal was then tried.
         names: Vec<String>,
     },
     /// The machine or the harness failed.

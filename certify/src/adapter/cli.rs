@@ -43,22 +43,19 @@ impl Cli {
         }
     }
 
-    /// The same engine, bent by `fault`.
+    /// The same engine, bent by `fault` alone.
     #[must_use]
-    pub fn with_fault(&self, fault: &'static Fault) -> Self {
+    pub fn with_fault(&self, fault: impl Into<Option<&'static Fault>>) -> Self {
         Self {
             engine: Arc::clone(&self.engine),
-            fault: Some(fault),
+            fault: fault.into(),
         }
     }
 
     /// The same engine without any fault.
     #[must_use]
     pub fn honest(&self) -> Self {
-        Self {
-            engine: Arc::clone(&self.engine),
-            fault: None,
-        }
+        self.with_fault(None)
     }
 
     /// The engine behind it.

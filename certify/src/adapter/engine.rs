@@ -36,8 +36,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
 /// Where an engine's containers and images live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// In a folder of this run's own: whatever is in it at the end is a leftover.
-    Private,
+    /// In these folders of [`Setup::root`], which is this run's own: whatever is in them at the
+    /// end is a leftover.
+    Private(&'static [&'static str]),
     /// With a daemon that serves others too: only what carries this run's names is ours.
     Shared,
 }
@@ -153,7 +154,7 @@ mod tests {
             assert_eq!(engine.name().parse::<EngineKind>().unwrap(), kind);
             assert_eq!(engine.global_options(), engine.global_options());
             assert!(engine.program().is_absolute());
-            let private = engine.state() == State::Private;
+            let private = matches!(engine.state(), State::Private(_));
             let names_root = engine
                 .global_options()
                 .iter()

@@ -19,6 +19,9 @@ impl Keel {
     }
 }
 
+/// Where it keeps its state.
+const FOLDER: &str = "keel";
+
 impl Engine for Keel {
     fn name(&self) -> &'static str {
         "keel"
@@ -29,7 +32,7 @@ impl Engine for Keel {
     }
 
     fn global_options(&self) -> Vec<OsString> {
-        let mut options = vec!["--root".into(), self.setup.root.join("keel").into()];
+        let mut options = vec!["--root".into(), self.setup.root.join(FOLDER).into()];
         if let Some(driver) = self.setup.storage_driver {
             options.extend(["--storage-driver".into(), driver.name().into()]);
         }
@@ -37,6 +40,6 @@ impl Engine for Keel {
     }
 
     fn state(&self) -> State {
-        State::Private
+        State::Private(&[FOLDER])
     }
 }

@@ -19,6 +19,11 @@ impl Podman {
     }
 }
 
+/// Where it keeps images and containers.
+const STORAGE: &str = "storage";
+/// Where it keeps what a reboot ends.
+const RUN: &str = "run";
+
 impl Engine for Podman {
     fn name(&self) -> &'static str {
         "podman"
@@ -31,9 +36,9 @@ impl Engine for Podman {
     fn global_options(&self) -> Vec<OsString> {
         let mut options: Vec<OsString> = vec![
             "--root".into(),
-            self.setup.root.join("storage").into(),
+            self.setup.root.join(STORAGE).into(),
             "--runroot".into(),
-            self.setup.root.join("run").into(),
+            self.setup.root.join(RUN).into(),
             // Without systemd as init, which a guest doesn't have, nothing else works.
             "--cgroup-manager".into(),
             "cgroupfs".into(),
@@ -52,6 +57,6 @@ impl Engine for Podman {
     }
 
     fn state(&self) -> State {
-        State::Private
+        State::Private(&[STORAGE, RUN])
     }
 }

@@ -268,6 +268,9 @@ fn a_statement_that_says_more_than_its_evidence_is_refused() {
     statement.subject[0]
         .digest
         .insert("sha256".into(), "00".repeat(32));
+    let mut surplus = statement.subject[1].clone();
+    surplus.digest.insert("sha256".into(), "00".repeat(32));
+    statement.subject.push(surplus);
     statement.predicate.cells.clear();
     let payload = serde_json::to_vec(&statement).unwrap();
     let envelope = envelope::Envelope::seal(envelope::IN_TOTO, &payload, &run.key);
@@ -276,6 +279,7 @@ fn a_statement_that_says_more_than_its_evidence_is_refused() {
         run.problems(),
         [
             (Wrong::Subject, "keel".to_owned()),
+            (Wrong::Subject, "results.json".to_owned()),
             (
                 Wrong::Judgement,
                 "debian-12/6.1/amd64/overlay/v2".to_owned()

@@ -1,5 +1,6 @@
 //! Verifying: everything that a certificate says, recomputed from the folder beside it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -321,21 +322,17 @@ impl Verifier {
         engine: Option<&Path>,
     ) -> Result<(), VerifyError> {
         let predicate = &statement.predicate;
-        let results = (predicate.evidence.get(name::RESULTS))
-            .map_or("of no results", |file| file.sha256.as_str());
+        // Without results among the evidence, no subject can be them.
+        let results =
+            (predicate.evidence.get(name::RESULTS)).map_or("", |file| file.sha256.as_str());
         let sabotage = predicate.sabotage.as_ref();
         let expected = subjects(&predicate.engine, sabotage, results);
-        for subject in &expected {
-            if !statement.subject.contains(subject) {
-                let detail = "it is not there with the digest that the evidence has";
-                self.problem(Wrong::Subject, subject.name.clone(), detail);
-            }
-        }
-        for subject in &statement.subject {
-            if !expected.iter().any(|other| other.name == subject.name) {
-                let detail = "the evidence does not have it";
-                self.problem(Wrong::Subject, subject.name.clone(), detail);
-            }
+        let missing = expected.iter().filter(|s| !statement.subject.contains(s));
+        let surplus = statement.subject.iter().filter(|s| !expected.contains(s));
+        let differing: BTreeSet<&str> = missing.chain(surplus).map(|s| s.name.as_str()).collect();
+        for name in differing {
+            let detail = "the statement and the evidence don't both have it with the same digest";
+            self.problem(Wrong::Subject, name, detail);
         }
         if let Some(path) = engine {
             if let Some(Sabotage { fault, .. }) = sabotage {

@@ -127,10 +127,7 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
         .or_else(|| std::thread::available_parallelism().ok())
         .map_or(1, NonZeroUsize::get);
     let plan = Plan {
-        cli: match args.sabotage {
-            None => engine.cli.clone(),
-            Some(fault) => engine.cli.with_fault(fault),
-        },
+        cli: engine.cli.with_fault(args.sabotage),
         workshop: Arc::clone(&workshop),
         cases,
         jobs,

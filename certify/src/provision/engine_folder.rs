@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use crate::adapter::{self, Cli, EngineKind, Setup};
+use crate::adapter::{self, Cli, EngineKind, Setup, State};
 
 /// What the folders' names begin with. `suite run` by itself has another, as it takes no lock.
 const PREFIX: &str = "seaworthy-cell-";
@@ -35,8 +35,8 @@ impl EngineFolder {
     /// Those of the file system.
     pub(super) fn make(parent: &Path) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        // Between its making and its lock another run may take it for abandoned: then it is
-        // gone, or locked by that run, and this one says so instead of sharing it.
+        // Between its making and its lock another run may take it for abandoned: then this one
+        // finds it locked, or gone when it uses it, and does without this machine.
         let lock = lock(folder.path())?;
         Ok(Self {
             folder,
@@ -104,39 +104,35 @@ fn folders(parent: &Path, prefix: &str) -> Vec<std::path::PathBuf> {
 
 /// Ends and removes every container of the engine whose state is in `root`; whether none is left.
 fn end_containers(engine: Engine<'_>, root: &Path) -> bool {
-    // Another engine's state says nothing to this one, which would find no container in it.
-    let own: &[&str] = match engine.kind {
-        EngineKind::Keel => &["keel"],
-        EngineKind::Podman => &["storage", "run"],
-        EngineKind::Docker => &[],
-    };
-    let is_own = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| own.iter().any(|own| entry.file_name() == *own))
-    };
-    if !fs::read_dir(root).is_ok_and(|mut entries| entries.all(is_own)) {
-        return false;
-    }
     let setup = Setup {
         program: Some(engine.program.to_owned()),
         storage_driver: None,
         root: root.to_owned(),
     };
-    let Ok(engine) = adapter::open(engine.kind, setup) else {
+    let (Ok(engine), Ok(mut entries)) = (adapter::open(engine.kind, setup), fs::read_dir(root))
+    else {
         return false;
     };
-    // A daemon's containers are not in this folder.
-    if engine.state() == adapter::State::Shared {
-        return true;
+    let State::Private(own) = engine.state() else {
+        // A daemon's containers are not in this folder.
+        return entries.next().is_none();
+    };
+    // Another engine's state says nothing to this one, which would find no container in it.
+    let is_own = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| own.iter().any(|own| entry.file_name() == *own))
+    };
+    if !entries.all(is_own) {
+        return false;
     }
     let remove_now = engine.remove_now();
     let cli = Cli::new(engine);
-    let done = |verb, args: Vec<&str>| {
+    let done = |verb, args: &[&str]| {
         let finished = cli.run(verb, args, None).ok()?;
-        finished.status.success().then_some(finished)
+        finished.status.success().then(|| finished.out())
     };
-    done("ps", vec!["-a", "-q"]).is_some_and(|listed| {
-        let ids = listed.out();
-        (ids.split_whitespace()).all(|id| done("rm", [remove_now, &[id]].concat()).is_some())
+    done("ps", &["-a", "-q"]).is_some_and(|ids| {
+        let mut ids = ids.split_whitespace();
+        ids.all(|id| done("rm", &[remove_now, &[id]].concat()).is_some())
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use matrix::outcome::Outcome;
+use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::CellResult;
 use matrix::verdict::Verdict;
 
@@ -55,7 +55,7 @@ pub fn summary(report: &Report, colour: Colour) -> String {
                 case.outcome,
                 Outcome::Fail | Outcome::Flaky | Outcome::Broken
             );
-            if is_bad && !is_told(cell, &case.id) {
+            if is_bad && !is_told(cell, case) {
                 let detail = case.detail.replace('\n', "\n        ");
                 let _ = writeln!(out, "    {} {}: {detail}", case.outcome, case.id);
             }
@@ -78,10 +78,11 @@ pub fn summary(report: &Report, colour: Colour) -> String {
     out
 }
 
-/// Whether a reason speaks of the case already.
-fn is_told(cell: &CellResult, id: &str) -> bool {
-    let name = format!("`{id}`");
-    cell.reasons.iter().any(|reason| reason.contains(&name))
+/// Whether a reason says of the case all that there is.
+fn is_told(cell: &CellResult, case: &CaseResult) -> bool {
+    let name = format!("`{}`", case.id);
+    let says_all = |reason: &String| reason.contains(&name) && reason.contains(&case.detail);
+    cell.reasons.iter().any(says_all)
 }
 
 fn paint(verdict: Verdict, text: &str, colour: Colour) -> String {

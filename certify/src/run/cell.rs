@@ -311,12 +311,13 @@ impl CellRun<'_> {
                             }
                             Line::Start { engine } => self.is_the_engine(&engine)?,
                             Line::End {
-                                leftovers: names, ..
-                            } => {
-                                if !names.is_empty() {
-                                    self.record(attempt, history, Event::LeftBehind { names })?;
-                                }
+                                leftovers: names,
+                                interrupted: false,
+                            } if !names.is_empty() => {
+                                self.record(attempt, history, Event::LeftBehind { names })?;
                             }
+                            // What was cut off had no time to tidy up.
+                            Line::End { .. } => {}
                         }
                     }
                 }

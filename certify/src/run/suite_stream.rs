@@ -48,6 +48,7 @@ pub(super) struct Tested {
 pub(super) struct SuiteStream {
     partial: Vec<u8>,
     said: Vec<u8>,
+    has_started: bool,
     has_ended: bool,
 }
 
@@ -67,13 +68,15 @@ impl SuiteStream {
                 let text = String::from_utf8_lossy(line.get(..200).unwrap_or(line));
                 Breakage::new("suite-stream", format!("`{text}` is no event: {error}"))
             })?;
-            self.has_ended |= matches!(
-                line,
-                Line::End {
-                    interrupted: false,
-                    ..
+            match line {
+                Line::Start { .. } => self.has_started = true,
+                Line::Case(_) if !self.has_started => {
+                    let detail = "it tells of a case before it names the engine";
+                    return Err(Breakage::new("suite-stream", detail));
                 }
-            );
+                Line::Case(_) => {}
+                Line::End { interrupted, .. } => self.has_ended |= !interrupted,
+            }
             lines.push(line);
         }
         if self.partial.len() > MAX_LINE {
@@ -141,6 +144,13 @@ mod tests {
         let end = br#"{"event":"end","counts":{},"interrupted":true}"#;
         stream.take(&[&end[..], b"\n"].concat()).unwrap();
         assert_eq!(stream.finish(None).unwrap_err().kind, "suite-ended");
+    }
+
+    #[test]
+    fn a_case_of_an_engine_without_a_name_is_a_breakage() {
+        let case = STREAM.lines().nth(1).unwrap().to_owned() + "\n";
+        let breakage = SuiteStream::default().take(case.as_bytes()).unwrap_err();
+        assert_eq!(breakage.kind, "suite-stream");
     }
 
     #[test]

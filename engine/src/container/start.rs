@@ -11,7 +11,7 @@ use super::state::{Incarnation, State, Status, boot_id};
 use super::stdio::{self, Ends, Wishes};
 use super::{Container, Error, clock, facts, spec, supervise};
 use crate::runtime::{self, Init, Launch, Process, requirement};
-use crate::storage::{Keep, Offer, Storage};
+use crate::storage::{Keep, Rootfs, Storage};
 
 /// A process that was started, and our ends of its streams.
 #[derive(Debug)]
@@ -76,19 +76,18 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
         Keep::Yes
     };
     let tree = container.tree()?;
-    let offer = if let Some(offer) = storage.driver().offer(&tree, keep)? {
-        offer
+    let rootfs = if let Some(rootfs) = storage.driver().rootfs(&tree, keep)? {
+        rootfs
     } else {
         own_mounts()?;
         let path = storage.driver().mount(&tree, keep)?;
-        Offer { path, mount: None }
+        Rootfs { path, mount: None }
     };
-    let rootfs = &offer.path;
-    let root = match &offer.mount {
+    let root = match &rootfs.mount {
         Some(mount) => mount.try_clone(),
-        None => File::open(rootfs).map(OwnedFd::from),
+        None => File::open(&rootfs.path).map(OwnedFd::from),
     };
-    let root = root.map_err(Error::io("open", rootfs))?;
+    let root = root.map_err(Error::io("open", &rootfs.path))?;
     let facts = facts::gather(container, root.as_fd())?;
     make_volume_sources(container)?;
     let spec = spec::spec(config, &facts).map_err(Error::Spec)?;
@@ -102,8 +101,8 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
     let mut process = runtime::launch(Launch {
         id: container.id().as_str(),
         spec: &spec,
-        rootfs,
-        mount: offer.mount.as_ref().map(OwnedFd::as_fd),
+        rootfs: &rootfs.path,
+        mount: rootfs.mount.as_ref().map(OwnedFd::as_fd),
         cgroup: with_cgroup.then_some(&cgroup),
         stdio,
         init: if config.host.init {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use crate::image::digest::ChainId;
 use crate::storage::compare;
 use crate::storage::{
-    Change, Driver, DriverName, Fill, Home, Keep, Offer, StorageError, Tree, TreeName,
+    Change, Driver, DriverName, Fill, Home, Keep, Rootfs, StorageError, Tree, TreeName,
 };
 use crate::sys::btrfs;
 
@@ -75,9 +75,9 @@ impl Driver for Btrfs {
         }
     }
 
-    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError> {
+    fn rootfs(&self, container: &TreeName, keep: Keep) -> Result<Option<Rootfs>, StorageError> {
         let path = self.mount(container, keep)?; // Nothing to mount.
-        Ok(Some(Offer { path, mount: None }))
+        Ok(Some(Rootfs { path, mount: None }))
     }
 
     fn mount(&self, container: &TreeName, _keep: Keep) -> Result<PathBuf, StorageError> {

@@ -71,7 +71,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Says where the container's tree is, without mounting anything in any namespace; `None` where
     /// this driver on this kernel cannot, and [`mount`](Self::mount) is the way.
-    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError>;
+    fn rootfs(&self, container: &TreeName, keep: Keep) -> Result<Option<Rootfs>, StorageError>;
 
     /// Makes the container's tree usable and says where it is. A driver that needs a mount makes
     /// it in the mount namespace of the calling process: made in the container's own namespace,
@@ -88,9 +88,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn changes(&self, container: &TreeName) -> Result<Vec<Change>, StorageError>;
 }
 
-/// A container's tree that is in no mount namespace, or needs no mount.
+/// Where a container's root file system is: in no mount namespace, or there without any mount.
 #[derive(Debug)]
-pub struct Offer {
+pub struct Rootfs {
     /// Its root folder, or where to attach the mount.
     pub path: PathBuf,
     /// The tree as a detached mount, gone when nobody has it open any more.

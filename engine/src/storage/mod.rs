@@ -32,7 +32,7 @@ mod vfs;
 
 pub use btrfs::Btrfs;
 pub use driver::{
-    Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Offer, Tree, TreeName,
+    Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Rootfs, Tree, TreeName,
 };
 pub use error::StorageError;
 pub use home::Home;

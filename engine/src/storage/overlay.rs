@@ -19,7 +19,7 @@ use crate::storage::overlay_mount::{Stack, detached_overlay, mount_overlay};
 use crate::storage::private::in_private_mounts;
 use crate::storage::remove::remove_tree;
 use crate::storage::{
-    Change, Driver, DriverName, Fill, Home, Keep, Offer, StorageError, Tree, TreeName,
+    Change, Driver, DriverName, Fill, Home, Keep, Rootfs, StorageError, Tree, TreeName,
 };
 
 /// Layers that one mount can have: the kernel allows 500, but its options must fit in one page,
@@ -160,7 +160,7 @@ impl Driver for Overlay {
         }
     }
 
-    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError> {
+    fn rootfs(&self, container: &TreeName, keep: Keep) -> Result<Option<Rootfs>, StorageError> {
         let (folder, below) = self.parts(container)?;
         let stack = Stack {
             below: &below,
@@ -170,7 +170,7 @@ impl Driver for Overlay {
         let mount = detached_overlay(&stack, keep)
             .map_err(StorageError::io("make an overlay for", &folder))?;
         // Any folder will do to attach it to: only the container's own namespace sees it there.
-        Ok(mount.map(|mount| Offer {
+        Ok(mount.map(|mount| Rootfs {
             path: folder,
             mount: Some(mount),
         }))

@@ -9,7 +9,7 @@ use crate::image::digest::ChainId;
 use crate::storage::compare;
 use crate::storage::copy::copy_tree;
 use crate::storage::{
-    Change, Driver, DriverName, Fill, Home, Keep, Offer, StorageError, Tree, TreeName,
+    Change, Driver, DriverName, Fill, Home, Keep, Rootfs, StorageError, Tree, TreeName,
 };
 
 /// The driver. A layer's `fs` and a container's `rootfs` hold everything.
@@ -65,9 +65,9 @@ impl Driver for Vfs {
         }
     }
 
-    fn offer(&self, container: &TreeName, keep: Keep) -> Result<Option<Offer>, StorageError> {
+    fn rootfs(&self, container: &TreeName, keep: Keep) -> Result<Option<Rootfs>, StorageError> {
         let path = self.mount(container, keep)?; // Nothing to mount.
-        Ok(Some(Offer { path, mount: None }))
+        Ok(Some(Rootfs { path, mount: None }))
     }
 
     fn mount(&self, container: &TreeName, _keep: Keep) -> Result<PathBuf, StorageError> {

@@ -61,14 +61,17 @@ pub(super) fn verdict(
     (verdict, reasons)
 }
 
-/// Failures that were laid to a machine, and passed on another.
+/// Failures that were laid to a machine, and were none on another.
 fn doubted(evidence: &Evidence, cases: &[CaseResult]) -> Vec<String> {
-    let passed = |id: &str| (cases.iter()).any(|c| c.id == id && c.outcome == Outcome::Pass);
+    let elsewhere = |id: &str| {
+        let outcome = cases.iter().find(|case| case.id == id)?.outcome;
+        (!matches!(outcome, Outcome::Fail | Outcome::Broken)).then_some(outcome)
+    };
     (evidence.doubtful())
-        .filter(|(id, _)| passed(id))
-        .map(|(id, machine)| {
+        .filter_map(|(id, machine)| Some((id, machine, elsewhere(id)?)))
+        .map(|(id, machine, outcome)| {
             format!(
-                "case `{id}` failed on machine {machine}, which then broke, and passed on another"
+                "case `{id}` failed on machine {machine}, which then broke; on another: {outcome}"
             )
         })
         .collect()

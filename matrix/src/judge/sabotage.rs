@@ -22,28 +22,19 @@ pub(super) fn verdict(
             Verdict::NotCertified,
             format!("known fault `{fault}` was caught by `{caught_by}`"),
         ),
+        // A fault that its case did not catch leaves no verdict, whatever else failed: a bad one
+        // would look as if the suites had done their work.
         Some(Outcome::Pass) => (
-            bar(verdict),
+            Verdict::NotTested,
             format!("known fault `{fault}` was NOT caught: `{caught_by}` passed"),
         ),
         Some(Outcome::Skip | Outcome::Broken) | None => (
-            bar(verdict),
+            Verdict::NotTested,
             format!("known fault `{fault}` was not put to the test: `{caught_by}` did not run"),
         ),
     };
     reasons.insert(0, found);
     (verdict, reasons)
-}
-
-/// A fault that nothing caught leaves no verdict, rather than a good one.
-const fn bar(verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Certified | Verdict::CertifiedWithWaivers | Verdict::NotTested => {
-            Verdict::NotTested
-        }
-        Verdict::NotCertified => Verdict::NotCertified,
-        Verdict::Unsupported => Verdict::Unsupported,
-    }
 }
 
 /// What stands above everything else that the run says.

@@ -310,7 +310,7 @@ fn a_failure_on_a_machine_that_broke_before_it_was_run_again_is_the_machines() {
         .event("overlay", 2, Event::Case { result, repeat: 1 })
         .verdict_of("overlay");
     assert_eq!(verdict, Verdict::Certified);
-    assert!(reasons[0].contains("failed on machine 1, which then broke, and passed on another"));
+    assert!(reasons[0].contains("failed on machine 1, which then broke; on another: pass"));
 
     // Seen again, on whichever machine, it is the engine's.
     let result = CaseResult {
@@ -498,6 +498,11 @@ fn a_fault_that_was_not_caught_certifies_nothing() {
         (Verdict::NotTested, vec![expected.to_owned()])
     );
     assert_eq!(scene.judge().verdict, Verdict::NotTested);
+
+    // Another case that fails does not stand in for the one that must.
+    let [p, f] = [Some(Outcome::Pass), Some(Outcome::Fail)];
+    let scene = sabotaged([p, p, f, p]);
+    assert_eq!(scene.verdict_of("overlay").0, Verdict::NotTested);
 }
 
 #[test]

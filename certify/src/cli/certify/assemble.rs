@@ -127,12 +127,7 @@ impl Engine {
             | AdapterError::DriverIsTheDaemons) => Failure::Input(error.into()),
         })?;
         let program = engine.program().to_owned();
-        let honest = Cli::new(engine);
-        let cli = match args.sabotage {
-            None => honest,
-            Some(fault) => honest.with_fault(fault),
-        };
-        let identity = cli.identity()?;
+        let identity = Cli::new(engine).with_fault(args.sabotage).identity()?;
         Ok(Self { program, identity })
     }
 }
