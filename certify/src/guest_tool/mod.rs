@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// The name of the tool as a program of its own.
 pub(crate) const PROGRAM: &str = "seaworthy-guest-tool";
 
-/// The tool as a program of its own, if it lies beside `seaworthy`. It is a seventh of its size,
+/// The tool as a program of its own, if it lies beside `seaworthy`. It is an eighth of its size,
 /// and every layer with it is hashed, unpacked and, by a driver that copies, copied again.
 pub(crate) fn beside(seaworthy: &Path) -> Option<PathBuf> {
     Some(seaworthy.with_file_name(PROGRAM)).filter(|program| program.is_file())
