@@ -26,7 +26,9 @@ use vm_images::disk::Filesystem;
 use vm_images::kernel::Kernel;
 use vm_images::qemu::{Acceleration, kvm};
 use vm_images::store::ImageStore;
-use vm_images::target::{BootError, Deadlines, Disk, GuestFile, Micro, MicroSpec, Target};
+use vm_images::target::{
+    BootError, Deadlines, Disk, GuestFile, Micro, MicroSnapshot, MicroSpec, Outfit, Target,
+};
 use vm_images::trouble::TroubleKind;
 
 /// The series that most tests use.
@@ -407,4 +409,52 @@ fn machines_and_their_files_end_with_the_harness_even_if_it_is_killed() {
         fs::read_dir(folder.path().join("scratch")).unwrap().count(),
         0
     );
+}
+
+/// An outfit with one disk.
+fn outfit(filesystem: Filesystem) -> Outfit {
+    Outfit {
+        modules: Vec::new(),
+        disks: vec![Disk {
+            filesystem,
+            size_mib: 512,
+            mount_at: "/srv".to_owned(),
+        }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_that_go_on_from_a_snapshot_are_each_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = spec(folder.path(), kernel(USUAL));
+    spec.files = vec![busybox()];
+    let outfits = vec![outfit(Filesystem::Ext4), outfit(Filesystem::Btrfs)];
+    let log = spec.console_log.clone();
+    let snapshot = MicroSnapshot::make(spec, outfits).await.unwrap_or_else(|error| {
+        let console = fs::read_to_string(log).unwrap_or_default();
+        panic!("{error:?}\n{console}")
+    });
+    let mut random = Vec::new();
+    for filesystem in [Filesystem::Ext4, Filesystem::Btrfs] {
+        let log = folder.path().join(format!("{filesystem}.log"));
+        let machine = snapshot.restore(outfit(filesystem), log.clone()).await.unwrap();
+        let found = script(
+            &machine,
+            "set -e; b=/bin/busybox; $b grep -m1 /srv /proc/mounts; $b ls /srv-was-here 2>/dev/null || true
+             $b touch /srv-was-here; echo x >/srv/file; $b date -u +%s; $b od -An -tx1 -N16 /dev/urandom",
+        )
+        .await;
+        let lines: Vec<_> = found.lines().collect();
+        let [mount, date, number] = lines[..] else {
+            panic!("{found}");
+        };
+        assert!(mount.starts_with(&format!("/dev/vda /srv {filesystem} ")), "{mount}");
+        let now = jiff::Timestamp::now().as_second();
+        assert!((now - 60..=now + 1).contains(&date.parse::<i64>().unwrap()), "{date} {now}");
+        random.push(number.to_owned());
+        machine.shut_down().await.unwrap();
+        let console = fs::read_to_string(log).unwrap();
+        assert!(console.contains("Linux version") && console.contains("Power down"), "{console}");
+    }
+    assert_ne!(random[0], random[1]);
 }

@@ -44,6 +44,10 @@ pub enum Event {
         accelerator: Accelerator,
         /// The kernel as it names itself.
         kernel_release: String,
+        /// Whether it went on from a snapshot of a machine that its kernel had booted: `boot_ms`
+        /// is from then on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restored: bool,
     },
     /// The system was checked.
     Checked {

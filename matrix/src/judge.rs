@@ -96,6 +96,7 @@ fn judge_cell(trial: &Trial<'_>, cell: &Cell, journal: &[Entry]) -> CellResult {
             .machine
             .as_ref()
             .and_then(|machine| machine.boot_ms),
+        restored: (evidence.machine.as_ref()).is_some_and(|machine| machine.restored),
         target: cell.target,
         accelerator: (evidence.machine.as_ref())
             .map_or(Accelerator::None, |machine| machine.accelerator),
@@ -112,6 +113,7 @@ fn untouched(cell: &Cell, reason: &str) -> CellResult {
         cases: crate::outcome::Counts::default(),
         case_results: Vec::new(),
         boot_ms: None,
+        restored: false,
         target: cell.target,
         accelerator: Accelerator::None,
         kernel_release: None,

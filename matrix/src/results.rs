@@ -86,6 +86,10 @@ pub struct CellResult {
     /// From starting the machine to an answering agent, in milliseconds; absent when it never
     /// answered or was not started.
     pub boot_ms: Option<u64>,
+    /// Whether the machine went on from a snapshot, which its kernel's cells share: `boot_ms` is
+    /// from then on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// The kind of machine.
     pub target: TargetKind,
     /// What executed the guest.

@@ -98,6 +98,21 @@ pub enum DiskError {
     },
 }
 
+/// Makes a disk of `mib` MiB with nothing on it. Its space comes from `folder`, in which it has
+/// no name.
+pub fn blank(folder: &Path, mib: u64) -> Result<File, DiskError> {
+    let make = || {
+        let file = tempfile::tempfile_in(folder)?;
+        file.set_len(mib * 1024 * 1024)?;
+        Ok(file)
+    };
+    make().map_err(|source| DiskError::Create {
+        folder: folder.to_owned(),
+        mib,
+        source,
+    })
+}
+
 /// Makes a disk of `mib` MiB with a file system. Its space comes from `folder`, in which it
 /// has no name.
 pub fn create(folder: &Path, filesystem: Filesystem, mib: u64) -> Result<File, DiskError> {
@@ -106,8 +121,7 @@ pub fn create(folder: &Path, filesystem: Filesystem, mib: u64) -> Result<File, D
         mib,
         source,
     };
-    let file = tempfile::tempfile_in(folder).map_err(fail)?;
-    file.set_len(mib * 1024 * 1024).map_err(fail)?;
+    let file = blank(folder, mib)?;
     let (program, arguments) = filesystem.command();
     let inherited = OwnedFd::from(file.try_clone().map_err(fail)?);
     let path = format!("/proc/self/fd/{}", inherited.as_raw_fd());

@@ -14,7 +14,7 @@ use crate::agent::message::Mount;
 use crate::agent::modules;
 use crate::cpio;
 use crate::modules::{MissingModule, ModuleFile};
-use crate::target::{GuestFile, MicroSpec};
+use crate::target::{Disk, GuestFile, MicroSpec};
 
 mod elf;
 
@@ -98,9 +98,12 @@ enum Content<'a> {
 
 /// Writes the initramfs of `spec` into a file that has no name. The same inputs give the same
 /// bytes.
-pub fn build(spec: &MicroSpec) -> Result<File, InitramfsError> {
+///
+/// The `spare` modules lie ready in it with what they depend on.
+pub fn build(spec: &MicroSpec, spare: &[&str]) -> Result<File, InitramfsError> {
     let modules = modules(spec)?;
-    let entries = entries(spec, &modules)?;
+    let spare = beyond(&modules, spec, spare)?;
+    let entries = entries(spec, &modules, &spare)?;
     let fail = |source| InitramfsError::Write {
         folder: spec.scratch.clone(),
         source,
@@ -125,7 +128,7 @@ pub fn build(spec: &MicroSpec) -> Result<File, InitramfsError> {
 }
 
 /// The modules in the order in which they are loaded.
-fn modules(spec: &MicroSpec) -> Result<Vec<ModuleFile>, MissingModule> {
+pub(crate) fn modules(spec: &MicroSpec) -> Result<Vec<ModuleFile>, MissingModule> {
     let mut wanted = CHANNEL_MODULES.to_vec();
     if !spec.disks.is_empty() {
         wanted.push("virtio_blk");
@@ -135,29 +138,50 @@ fn modules(spec: &MicroSpec) -> Result<Vec<ModuleFile>, MissingModule> {
     spec.kernel.modules.closure(&wanted)
 }
 
+/// What has to be loaded for the modules `wanted`, in that order, when `loaded` are.
+pub(crate) fn beyond(
+    loaded: &[ModuleFile],
+    spec: &MicroSpec,
+    wanted: &[&str],
+) -> Result<Vec<ModuleFile>, MissingModule> {
+    let mut modules = spec.kernel.modules.closure(wanted)?;
+    modules.retain(|module| !loaded.contains(module));
+    Ok(modules)
+}
+
+/// Where a module is in a guest.
+pub(crate) fn module_path(release: &str, module: &ModuleFile) -> String {
+    format!("/lib/modules/{release}/{}.ko", module.name)
+}
+
+/// How a machine mounts its disks.
+pub(crate) fn mounts(disks: &[Disk]) -> Vec<Mount> {
+    let mounts = disks.iter().zip('a'..='z').map(|(disk, letter)| Mount {
+        source: format!("/dev/vd{letter}"),
+        target: disk.mount_at.clone(),
+        filesystem: disk.filesystem.name().to_owned(),
+        options: String::new(),
+    });
+    mounts.collect()
+}
+
 fn manifest(spec: &MicroSpec, modules: &[String]) -> Manifest {
-    let mounts = spec
-        .disks
-        .iter()
-        .zip('a'..='z')
-        .map(|(disk, letter)| Mount {
-            source: format!("/dev/vd{letter}"),
-            target: disk.mount_at.clone(),
-            filesystem: disk.filesystem.name().to_owned(),
-            options: String::new(),
-        });
     Manifest {
         hostname: "micro".to_owned(),
         cgroup: spec.cgroup,
         modules: modules.to_vec(),
-        mounts: mounts.collect(),
+        mounts: mounts(&spec.disks),
     }
 }
 
 type Entries<'a> = BTreeMap<String, (u32, Content<'a>)>;
 
 /// All entries by path: sorted, so that folders come before what is in them.
-fn entries<'a>(spec: &'a MicroSpec, modules: &[ModuleFile]) -> Result<Entries<'a>, InitramfsError> {
+fn entries<'a>(
+    spec: &'a MicroSpec,
+    modules: &[ModuleFile],
+    spare: &[ModuleFile],
+) -> Result<Entries<'a>, InitramfsError> {
     let mut entries = Entries::new();
     for (path, mode) in FOLDERS {
         insert(&mut entries, path, mode, Content::Folder)?;
@@ -174,13 +198,15 @@ fn entries<'a>(spec: &'a MicroSpec, modules: &[ModuleFile]) -> Result<Entries<'a
         Content::Program(&spec.agent_binary),
     )?;
     insert(&mut entries, PROGRAM, 0o777, Content::Link(INIT))?;
-    let mut paths = Vec::new();
-    for module in modules {
-        let path = format!("/lib/modules/{}/{}.ko", spec.kernel.release, module.name);
-        paths.push(path.clone());
+    let release = &spec.kernel.release;
+    for module in modules.iter().chain(spare) {
         let content = Content::Module(module.path.clone());
-        insert(&mut entries, &path, 0o644, content)?;
+        insert(&mut entries, &module_path(release, module), 0o644, content)?;
     }
+    let paths: Vec<_> = modules
+        .iter()
+        .map(|module| module_path(release, module))
+        .collect();
     let json = serde_json::to_vec_pretty(&manifest(spec, &paths)).map_err(|error| {
         InitramfsError::Read {
             path: MANIFEST.into(),

@@ -77,6 +77,7 @@ impl Run {
         });
         event(Event::Booted {
             boot_ms: Some(1300),
+            restored: false,
             accelerator: Accelerator::Tcg,
             kernel_release: "6.1.0-32-amd64".into(),
         });

@@ -71,6 +71,7 @@ impl HostProvisioner {
             engine: self.engine.as_deref().map(text),
             engine_root: text(keep.path()),
             boot_ms: None,
+            restored: false,
             missing: misfit(cell.storage, file_system, &self.root)
                 .into_iter()
                 .collect(),

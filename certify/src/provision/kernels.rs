@@ -127,7 +127,7 @@ impl Kernels {
 }
 
 /// The first three parts of a cell's id.
-fn kernel_name(cell: &Cell) -> String {
+pub(super) fn kernel_name(cell: &Cell) -> String {
     let parts: Vec<&str> = cell.id.as_str().splitn(4, '/').take(3).collect();
     parts.join("/")
 }

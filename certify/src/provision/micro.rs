@@ -9,9 +9,10 @@ use matrix::cell::Cell;
 use matrix::modules::ModuleList;
 use vm_images::disk::Filesystem;
 use vm_images::qemu::Acceleration;
-use vm_images::target::{BootError, Disk, GuestFile, Micro, MicroSpec};
+use vm_images::kernel::Kernel;
+use vm_images::target::{BootError, Disk, GuestFile, Micro, MicroSnapshot, MicroSpec, Outfit};
 
-use super::{Breakage, Kernels, Machine, Provisioned, Provisioner};
+use super::{Breakage, Kernels, Machine, Provisioned, Provisioner, Snapshots};
 use crate::guest_tool;
 use crate::run::facts::MachineSize;
 use crate::run::folder::name;
@@ -45,6 +46,8 @@ pub struct MicroProvisioner {
     pub size: MachineSize,
     /// How many guests run at a time.
     pub jobs: usize,
+    /// Which cells share a booted machine.
+    pub snapshots: Snapshots,
 }
 
 impl Provisioner for MicroProvisioner {
@@ -62,9 +65,18 @@ impl MicroProvisioner {
         let console = folder.join(name::CONSOLE);
         keep_earlier(&console, &folder.join(name::ARTEFACTS), attempt)
             .map_err(|error| Breakage::of("console-log", &error))?;
-        let micro = Micro::boot(self.spec(cell, console)?)
-            .await
-            .map_err(|error| breakage(&error))?;
+        let restored = match attempt {
+            1 => self.restore(cell, &console).await?,
+            // What followed from the snapshot must not befall its successor.
+            _ => None,
+        };
+        let is_restored = restored.is_some();
+        let micro = match restored {
+            Some(micro) => micro,
+            None => Micro::boot(self.spec(cell, console)?)
+                .await
+                .map_err(|error| breakage(&error))?,
+        };
         let boot_ms = micro.boot_time().as_millis();
         Ok(Machine {
             target: Box::new(micro),
@@ -72,21 +84,43 @@ impl MicroProvisioner {
             engine: Some(ENGINE.to_owned()),
             engine_root: ENGINE_ROOT.to_owned(),
             boot_ms: Some(u64::try_from(boot_ms).unwrap_or(u64::MAX)),
+            restored: is_restored,
             missing: Vec::new(),
             keep: None,
         })
     }
 
-    fn spec(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
-        let kernel = self.kernels.of(cell)?.clone();
-        let modules = (self.modules.for_storage(cell.storage))
-            .into_iter()
-            .filter(|name| kernel.modules.has(name))
-            .collect();
-        let filesystem = match cell.storage {
-            StorageDriver::Btrfs => Filesystem::Btrfs,
-            StorageDriver::Overlay | StorageDriver::Aufs | StorageDriver::Vfs => Filesystem::Ext4,
+    /// A machine that goes on from the snapshot of its kernel. None: it is to be booted, as what
+    /// can't be saved or restored on this host is no fault of the cell's machine.
+    async fn restore(&self, cell: &Cell, console: &Path) -> Result<Option<Micro>, Breakage> {
+        let Some((shared, storage)) = self.snapshots.take(cell) else {
+            return Ok(None);
         };
+        let base = self.base(cell, console.to_owned())?;
+        let outfit = outfit(&self.modules, &base.kernel, cell.storage);
+        let all = storage.into_iter();
+        let all = all.map(|storage| self::outfit(&self.modules, &base.kernel, storage));
+        let all = all.collect();
+        let snapshot = shared.get_or_init(|| made(MicroSnapshot::make(base, all))).await;
+        Ok(match snapshot {
+            Some(snapshot) => made(snapshot.restore(outfit, console.to_owned())).await,
+            None => None,
+        })
+    }
+
+    /// A machine that is booted for the cell.
+    fn spec(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
+        let mut spec = self.base(cell, console)?;
+        let outfit = outfit(&self.modules, &spec.kernel, cell.storage);
+        spec.modules.extend(outfit.modules);
+        spec.disks = outfit.disks;
+        Ok(spec)
+    }
+
+    /// What the machines of all storage drivers have in common.
+    fn base(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
+        let kernel = self.kernels.of(cell)?.clone();
+        let modules = present(self.modules.always(), &kernel);
         let mut spec = MicroSpec::new(
             kernel,
             self.seaworthy.clone(),
@@ -115,12 +149,41 @@ impl MicroProvisioner {
         spec.memory_mib = self.size.memory_mib;
         spec.cpus = self.size.cpus;
         spec.cgroup = cell.cgroup;
-        spec.disks = vec![Disk {
+        Ok(spec)
+    }
+}
+
+/// What tells the machines of one storage driver from others.
+fn outfit(list: &ModuleList, kernel: &Kernel, storage: StorageDriver) -> Outfit {
+    let filesystem = match storage {
+        StorageDriver::Btrfs => Filesystem::Btrfs,
+        StorageDriver::Overlay | StorageDriver::Aufs | StorageDriver::Vfs => Filesystem::Ext4,
+    };
+    Outfit {
+        modules: present(list.for_storage(storage), kernel),
+        disks: vec![Disk {
             filesystem,
             size_mib: DISK_MIB,
             mount_at: ENGINE_ROOT.to_owned(),
-        }];
-        Ok(spec)
+        }],
+    }
+}
+
+/// Those of the modules that the kernel has.
+fn present(names: &[String], kernel: &Kernel) -> Vec<String> {
+    let names = names.iter().filter(|name| kernel.modules.has(name));
+    names.cloned().collect()
+}
+
+/// What comes of saving or restoring a machine, if anything.
+async fn made<T>(making: impl Future<Output = Result<T, BootError>>) -> Option<T> {
+    match making.await {
+        Ok(made) => Some(made),
+        Err(error) => {
+            let error = breakage(&error);
+            tracing::warn!(kind = error.kind, detail = error.detail, "no snapshot: a machine is booted instead");
+            None
+        }
     }
 }
 
@@ -141,6 +204,7 @@ fn breakage(error: &BootError) -> Breakage {
         | BootError::Disk(_)
         | BootError::Launch(_)
         | BootError::Agent(_)
-        | BootError::Prepare(_) => Breakage::of("no-machine", error),
+        | BootError::Prepare(_)
+        | BootError::Snapshot(_) => Breakage::of("no-machine", error),
     }
 }

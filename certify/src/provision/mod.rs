@@ -8,6 +8,7 @@ mod engine_folder;
 mod host;
 pub mod kernels;
 mod micro;
+mod snapshots;
 
 use std::future::Future;
 use std::path::Path;
@@ -22,6 +23,7 @@ pub use engine_folder::EngineFolder;
 pub use host::HostProvisioner;
 pub use kernels::Kernels;
 pub use micro::MicroProvisioner;
+pub use snapshots::Snapshots;
 
 /// A machine that a cell can run on. Dropping it ends it.
 pub struct Machine {
@@ -35,6 +37,8 @@ pub struct Machine {
     pub engine_root: String,
     /// From its start to its first answer, in milliseconds; absent where nothing was started.
     pub boot_ms: Option<u64>,
+    /// Whether that was from a snapshot.
+    pub restored: bool,
     /// What the machine lacks for this cell, whatever its kernel has.
     pub missing: Vec<Missing>,
     /// What must outlive the machine and go away with it (a folder on this host).

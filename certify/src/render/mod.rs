@@ -193,6 +193,9 @@ pub fn selftest(selftest: &Selftest) -> String {
 fn boot(cell: &CellResult) -> String {
     cell.boot_ms.map_or_else(
         || "–".to_owned(),
-        |ms| format!("{} ({})", duration(ms), cell.accelerator),
+        |ms| {
+            let from = if cell.restored { ", restored" } else { "" };
+            format!("{} ({}{from})", duration(ms), cell.accelerator)
+        },
     )
 }

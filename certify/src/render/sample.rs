@@ -162,6 +162,7 @@ fn cell(id: &str, verdict: Verdict, reasons: &[&str], case_results: Vec<CaseResu
         cases: case_results.iter().map(|case| case.outcome).collect(),
         case_results,
         boot_ms: Some(1840),
+        restored: false,
         target: TargetKind::Micro,
         accelerator: Accelerator::Tcg,
         kernel_release: Some("6.1.0-32-cloud-amd64".to_owned()),

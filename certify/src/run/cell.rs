@@ -181,6 +181,7 @@ impl CellRun<'_> {
             boot_ms: machine.boot_ms,
             accelerator: machine.target.acceleration().accelerator,
             kernel_release: machine.target.facts().release.clone(),
+            restored: machine.restored,
         };
         self.record(attempt, history, booted)?;
         let mut missing = machine.missing.clone();

@@ -32,11 +32,13 @@ fn line(entry: &Entry, counts: &Counts) -> Option<String> {
             boot_ms,
             accelerator,
             kernel_release,
+            restored,
         } => match (boot_ms, accelerator) {
             (Some(ms), Accelerator::Kvm | Accelerator::Tcg) => format!(
-                "{kernel_release} ready in {}.{} s under {accelerator}",
+                "{kernel_release} ready in {}.{} s under {accelerator}{}",
                 ms / 1000,
-                ms % 1000 / 100
+                ms % 1000 / 100,
+                if *restored { ", from a snapshot" } else { "" }
             ),
             (None, _) | (_, Accelerator::None) => format!("{kernel_release} ready"),
         },
@@ -237,6 +239,7 @@ mod tests {
             },
             Event::Booted {
                 boot_ms: Some(1349),
+                restored: false,
                 accelerator: Accelerator::Tcg,
                 kernel_release: "6.1.0-32".into(),
             },

@@ -25,6 +25,7 @@ pub(super) struct Machine {
     pub(super) kernel_release: String,
     pub(super) accelerator: Accelerator,
     pub(super) boot_ms: Option<u64>,
+    pub(super) restored: bool,
 }
 
 /// How a machine failed.
@@ -59,12 +60,14 @@ impl Evidence {
                 boot_ms,
                 accelerator,
                 kernel_release,
+                restored,
             } => {
                 let machine = Machine {
                     attempt: entry.attempt,
                     kernel_release: kernel_release.clone(),
                     accelerator: *accelerator,
                     boot_ms: *boot_ms,
+                    restored: *restored,
                 };
                 self.machine = self.machine.take().max(Some(machine));
             }

@@ -85,6 +85,7 @@ impl Scene {
     fn boots(self, cell: &str, attempt: u32) -> Self {
         let booted = Event::Booted {
             boot_ms: Some(1300),
+            restored: false,
             accelerator: Accelerator::Tcg,
             kernel_release: "6.1.0-32-amd64".into(),
         };

@@ -13,6 +13,9 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 /// Where virtio ports tell their names.
 const PORTS: &str = "/sys/class/virtio-ports";
 
+/// How long a driver may take to find its device.
+pub(super) const DEVICE_WITHIN: Duration = Duration::from_secs(30);
+
 /// Why a device is not there.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DeviceError {

@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use matrix::axis::CgroupMode;
 use nix::errno::Errno;
@@ -19,7 +18,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{chroot, sethostname};
 use serde::{Deserialize, Serialize};
 
-use super::devices::{DeviceError, Devices};
+use super::devices::{DEVICE_WITHIN, DeviceError, Devices};
 use super::message::Mount;
 use super::modules::{self, ModuleError, with_causes};
 use super::{PORT, cgroups, facts, server};
@@ -36,9 +35,6 @@ pub const FAILED: &str = "seaworthy-init: failed: ";
 
 /// Where the rest of the root file system is bound to while it moves.
 const NEW_ROOT: &str = "/.root";
-
-/// How long a driver may take to find its device.
-const DEVICE_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a machine is to be set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -60,6 +60,9 @@ pub enum Request {
         /// As on modprobe's command line.
         parameters: String,
     },
+    /// Go on as a machine of its own, after it was saved and restored: its clock stood still, and
+    /// its random numbers would be those of its siblings. Answered with [`Reply::Done`].
+    Wake(Wake),
     /// Write everything to disk. Answered with [`Reply::Done`].
     Sync,
     /// End: a guest powers off, any other agent exits. Answered with [`Reply::Done`] before.
@@ -133,6 +136,15 @@ pub struct Mount {
     /// The file system's own options, comma-separated; not the generic ones (`ro`, `nosuid`).
     #[serde(default)]
     pub options: String,
+}
+
+/// What tells a restored machine from others of the same snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// The time, in nanoseconds since 1970 (UTC).
+    pub unix_ns: u64,
+    /// Random bytes that no other machine is given.
+    pub seed: [u8; 32],
 }
 
 /// How a program ended.

@@ -22,6 +22,7 @@ pub mod init;
 pub mod message;
 pub mod modules;
 pub mod server;
+mod wake;
 
 pub use channel::ReceiveError;
 pub use error::{AgentError, Lost};

@@ -12,10 +12,11 @@ use std::time::Duration;
 use nix::mount::MsFlags;
 
 use super::channel::{Allowance, Inbox, Item, ReceiveError, Received, Receiver, Sender};
+use super::devices::{DEVICE_WITHIN, Devices};
 use super::exec::Process;
 use super::frame::{Frame, Kind};
 use super::message::{Mount, Reply, Request};
-use super::{DEAD_AFTER, exec, facts, files, modules};
+use super::{DEAD_AFTER, exec, facts, files, modules, wake};
 
 /// Operations that may be under way at once; what a client can make the server keep is this
 /// times a window.
@@ -232,7 +233,7 @@ impl Server {
                 self.begin(stream, move |operation| exec::run(operation, &program))?;
             }
             Request::Mount(request) => {
-                self.begin(stream, move |operation| match mount(&request) {
+                self.begin(stream, move |operation| match mount_when_there(&request) {
                     Ok(()) => operation.reply(&Reply::Done),
                     Err(error) => operation.fail(
                         &format!(
@@ -241,6 +242,12 @@ impl Server {
                         ),
                         &error,
                     ),
+                })?;
+            }
+            Request::Wake(request) => {
+                self.begin(stream, move |operation| match wake::wake(&request) {
+                    Ok(()) => operation.reply(&Reply::Done),
+                    Err(error) => operation.fail("can't wake", &error),
                 })?;
             }
             Request::LoadModule { path, parameters } => {
@@ -307,6 +314,15 @@ impl Server {
 enum Next {
     Go,
     End,
+}
+
+/// Mounts a file system on a device that may be still to come.
+fn mount_when_there(request: &Mount) -> io::Result<()> {
+    let source = request.source.as_ref();
+    Devices::watch()
+        .and_then(|mut devices| devices.wait_for_path(source, DEVICE_WITHIN))
+        .map_err(io::Error::other)?;
+    mount(request)
 }
 
 /// Mounts a file system; makes the mount point.

@@ -37,6 +37,20 @@ pub struct Machine {
     pub agent: RawFd,
     /// Scratch disks.
     pub disks: Vec<RawFd>,
+    /// Where its memory is.
+    pub memory: Memory,
+}
+
+/// Where a machine's memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Nowhere else: it is gone with the machine.
+    Own,
+    /// In a file, in which it stays when the machine is saved.
+    Kept(RawFd),
+    /// As a saved machine left it, in a file that stays as it is: what the guest writes is its
+    /// own. QEMU waits for the state of its devices.
+    Restored(RawFd),
 }
 
 /// An architecture that no machine is known for.
@@ -70,10 +84,12 @@ impl Machine {
             "-sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         );
-        arguments.pair(
-            "-machine",
-            format!("pc,accel={},usb=off,vmport=off", self.accelerator),
-        );
+        let mut machine = format!("pc,accel={},usb=off,vmport=off", self.accelerator);
+        if let Some(file) = self.memory_file() {
+            machine.push_str(",memory-backend=ram");
+            arguments.pair("-object", file);
+        }
+        arguments.pair("-machine", machine);
         arguments.pair("-cpu", processor(self.accelerator));
         arguments.pair("-m", format!("{}M", self.memory_mib));
         arguments.pair("-smp", self.cpus.to_string());
@@ -101,11 +117,28 @@ impl Machine {
             );
             arguments.pair("-device", format!("virtio-blk-pci,drive=disk{index}"));
         }
+        if matches!(self.memory, Memory::Restored(_)) {
+            arguments.pair("-incoming", "defer");
+        }
         Ok(CommandLine {
             program,
             package,
             arguments: arguments.0,
         })
+    }
+
+    /// The object that has its memory in a file.
+    fn memory_file(&self) -> Option<String> {
+        let (file, share) = match self.memory {
+            Memory::Own => return None,
+            Memory::Kept(file) => (file, "on"),
+            Memory::Restored(file) => (file, "off"),
+        };
+        Some(format!(
+            "memory-backend-file,id=ram,size={}M,mem-path={},share={share}",
+            self.memory_mib,
+            inherited(file)
+        ))
     }
 
     fn kernel_command_line(&self) -> String {
@@ -187,7 +220,20 @@ mod tests {
             qmp: 12,
             agent: 13,
             disks: vec![14, 15],
+            memory: Memory::Own,
         }
+    }
+
+    /// The arguments, without those that do not depend on where the memory is.
+    fn about_memory(memory: Memory) -> String {
+        let line = Machine {
+            memory,
+            ..machine()
+        };
+        let arguments = line.command_line().unwrap().arguments;
+        let plain = machine().command_line().unwrap().arguments;
+        let own = arguments.into_iter().filter(|word| !plain.contains(word));
+        own.collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -224,6 +270,16 @@ mod tests {
         -drive if=none,id=disk1,file=/proc/self/fd/15,format=raw,cache=unsafe,discard=unmap
         -device virtio-blk-pci,drive=disk1
         ");
+    }
+
+    #[test]
+    fn memory_that_is_kept_is_shared_with_its_file() {
+        insta::assert_snapshot!(about_memory(Memory::Kept(16)), @"");
+    }
+
+    #[test]
+    fn a_restored_machine_leaves_the_saved_memory_as_it_is() {
+        insta::assert_snapshot!(about_memory(Memory::Restored(16)), @"");
     }
 
     #[test]

@@ -23,7 +23,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::command::{self, UnknownMachine};
 use super::console::{Console, Progress};
 use super::process::{self, Process};
-use super::qmp::{Event, Qmp};
+use super::qmp::{Event, Qmp, QmpError};
+use super::snapshot::{Memory, Snapshot, SnapshotError};
 use crate::trouble::{Trouble, TroubleKind};
 
 /// How long a kernel may go on describing its trouble. A panicking one takes milliseconds, and
@@ -55,6 +56,8 @@ pub struct Launch {
     pub initramfs: File,
     /// Scratch disks.
     pub disks: Vec<File>,
+    /// Where its memory is.
+    pub memory: Memory,
     /// Where all that its console shows is written.
     pub console_log: PathBuf,
 }
@@ -96,6 +99,10 @@ pub enum LaunchError {
 #[derive(Debug)]
 pub struct Machine {
     process: Process,
+    qmp: Arc<Qmp>,
+    /// Becomes true when QMP takes commands.
+    negotiated: watch::Receiver<bool>,
+    memory: Memory,
     console: Arc<Mutex<Console>>,
     trouble: watch::Receiver<Option<Trouble>>,
     heard: watch::Receiver<Instant>,
@@ -111,10 +118,34 @@ fn lock(console: &Mutex<Console>) -> MutexGuard<'_, Console> {
 }
 
 /// A socket pair: this side's end, and the one that QEMU inherits.
-fn channel() -> io::Result<(UnixStream, OwnedFd)> {
+pub(super) fn channel() -> io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     Ok((UnixStream::from_std(ours)?, OwnedFd::from(theirs)))
+}
+
+/// Begins a log, with what the console of a restored machine had shown before.
+fn open_log(launch: &Launch) -> Result<File, LaunchError> {
+    let open = || {
+        let mut log = File::create(&launch.console_log)?;
+        if let Memory::Restored(snapshot) = &launch.memory {
+            log.write_all(snapshot.console())?;
+        }
+        Ok(log)
+    };
+    open().map_err(|source| LaunchError::Log {
+        path: launch.console_log.clone(),
+        source,
+    })
+}
+
+/// What the command line says of the memory, which QEMU inherits as `file` where it is in one.
+fn memory_argument(memory: &Memory, file: Option<&OwnedFd>) -> command::Memory {
+    match (memory, file.map(AsRawFd::as_raw_fd)) {
+        (Memory::Own, _) | (_, None) => command::Memory::Own,
+        (Memory::Kept(_), Some(file)) => command::Memory::Kept(file),
+        (Memory::Restored(_), Some(file)) => command::Memory::Restored(file),
+    }
 }
 
 impl Machine {
@@ -123,10 +154,8 @@ impl Machine {
         let (console, console_fd) = channel().map_err(LaunchError::Channel)?;
         let (qmp, qmp_fd) = channel().map_err(LaunchError::Channel)?;
         let (agent, agent_fd) = channel().map_err(LaunchError::Channel)?;
-        let log = File::create(&launch.console_log).map_err(|source| LaunchError::Log {
-            path: launch.console_log.clone(),
-            source,
-        })?;
+        let log = open_log(&launch)?;
+        let memory = launch.memory.file().map_err(LaunchError::Channel)?;
         let line = command::Machine {
             arch: launch.arch,
             accelerator: launch.accelerator,
@@ -139,6 +168,7 @@ impl Machine {
             qmp: qmp_fd.as_raw_fd(),
             agent: agent_fd.as_raw_fd(),
             disks: launch.disks.iter().map(AsRawFd::as_raw_fd).collect(),
+            memory: memory_argument(&launch.memory, memory.as_ref()),
         }
         .command_line()?;
         let mut command = Command::new(line.program);
@@ -151,6 +181,7 @@ impl Machine {
             .stderr(Stdio::piped());
         let mut fds = vec![console_fd, qmp_fd, agent_fd, launch.initramfs.into()];
         fds.extend(launch.disks.into_iter().map(OwnedFd::from));
+        fds.extend(memory);
         let started = Instant::now();
         let process::Started {
             process,
@@ -168,11 +199,16 @@ impl Machine {
             .transpose()
             .map_err(LaunchError::Channel)?;
         let (qmp, events) = Qmp::new(qmp);
+        let qmp = Arc::new(qmp);
         let (trouble, troubles) = watch::channel(None);
         let (heard, last_heard) = watch::channel(started);
         let (ends, over) = watch::channel(());
+        let (negotiated, takes_commands) = watch::channel(false);
         let machine = Self {
             process,
+            qmp: Arc::clone(&qmp),
+            negotiated: takes_commands,
+            memory: launch.memory,
             console: Arc::default(),
             trouble: troubles,
             heard: last_heard,
@@ -188,6 +224,7 @@ impl Machine {
             heard,
             ending: machine.ending.clone(),
             powered_off: false,
+            negotiated,
         };
         tokio::spawn(async move {
             observer.observe(console, stderr, qmp, events, ended).await;
@@ -227,6 +264,36 @@ impl Machine {
             .map_or(Duration::ZERO, process::kept_waiting)
     }
 
+    /// Saves it, for others to go on from here. It stands still from then on: the one thing that
+    /// is left to do with it is to end it.
+    ///
+    /// # Errors
+    /// It was not started with memory that is kept, or QEMU can't.
+    pub async fn save(&self) -> Result<Snapshot, SnapshotError> {
+        match &self.memory {
+            Memory::Kept(file) => Snapshot::save(self.qmp().await?, Arc::clone(file)).await,
+            Memory::Own | Memory::Restored(_) => Err(SnapshotError::NotKept),
+        }
+    }
+
+    /// Has it go on from the snapshot that it was started with. Without one, it runs already.
+    ///
+    /// # Errors
+    /// QEMU can't, or has ended.
+    pub async fn go_on(&self) -> Result<(), SnapshotError> {
+        match &self.memory {
+            Memory::Restored(snapshot) => snapshot.resume(self.qmp().await?).await,
+            Memory::Own | Memory::Kept(_) => Ok(()),
+        }
+    }
+
+    /// QMP, when it takes commands.
+    async fn qmp(&self) -> Result<&Qmp, QmpError> {
+        let mut negotiated = self.negotiated.clone();
+        let is_so = negotiated.wait_for(|negotiated| *negotiated).await;
+        is_so.map(|_| self.qmp.as_ref()).map_err(|_| QmpError::Closed)
+    }
+
     /// From now on, its end is wanted.
     pub fn expect_end(&self) {
         self.ending.store(true, Ordering::Relaxed);
@@ -253,6 +320,7 @@ struct Observer {
     ending: Arc<AtomicBool>,
     /// Whether QEMU has said that the guest shut itself down.
     powered_off: bool,
+    negotiated: watch::Sender<bool>,
 }
 
 impl Observer {
@@ -260,7 +328,7 @@ impl Observer {
         mut self,
         mut console: UnixStream,
         mut stderr: Option<pipe::Receiver>,
-        qmp: Qmp,
+        qmp: Arc<Qmp>,
         mut events: mpsc::UnboundedReceiver<Event>,
         mut ended: oneshot::Receiver<String>,
     ) {
@@ -270,7 +338,6 @@ impl Observer {
         let mut events_open = true;
         let mut description_ends: Option<Instant> = None;
         let mut negotiation = pin!(qmp.negotiate());
-        let mut negotiated = false;
         let status = loop {
             tokio::select! {
                 read = console.read(&mut buffer), if console_open => {
@@ -299,7 +366,9 @@ impl Observer {
                     Some(event) => self.happened(&event, &qmp).await,
                     None => events_open = false,
                 },
-                _answer = &mut negotiation, if !negotiated => negotiated = true,
+                _answer = &mut negotiation, if !*self.negotiated.borrow() => {
+                    self.negotiated.send_replace(true);
+                }
                 status = &mut ended => {
                     break status.unwrap_or_else(|_| "its status is unknown".to_owned());
                 }

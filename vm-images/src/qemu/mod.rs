@@ -7,6 +7,8 @@ pub mod kvm;
 pub mod machine;
 mod process;
 pub mod qmp;
+pub mod snapshot;
 
 pub use accelerator::Acceleration;
 pub use machine::{Launch, LaunchError, Machine};
+pub use snapshot::{Memory, Snapshot};

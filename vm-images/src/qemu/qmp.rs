@@ -2,13 +2,15 @@
 //! matched by id.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
@@ -82,16 +84,41 @@ impl Qmp {
 
     /// Executes a command without arguments.
     pub async fn execute(&self, command: &str) -> Result<Value, QmpError> {
+        self.execute_with(command, json!({})).await
+    }
+
+    /// Executes a command with `arguments`, an object.
+    pub async fn execute_with(&self, command: &str, arguments: Value) -> Result<Value, QmpError> {
+        self.ask(command, arguments, None).await
+    }
+
+    /// Gives QEMU a descriptor, which commands then know under `name`.
+    pub async fn give(&self, name: &str, fd: BorrowedFd<'_>) -> Result<(), QmpError> {
+        let arguments = json!({ "fdname": name });
+        self.ask("getfd", arguments, Some(fd)).await.map(drop)
+    }
+
+    async fn ask(
+        &self,
+        command: &str,
+        arguments: Value,
+        fd: Option<BorrowedFd<'_>>,
+    ) -> Result<Value, QmpError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         lock(&self.waiting).insert(id, answer);
-        let mut line = json!({ "execute": command, "id": id }).to_string();
+        let request = json!({ "execute": command, "arguments": arguments, "id": id });
+        let mut line = request.to_string();
         line.push('\n');
         let mut writer = self.writer.lock().await;
-        writer
-            .write_all(line.as_bytes())
-            .await
-            .map_err(QmpError::Io)?;
+        let mut rest = line.as_bytes();
+        if let Some(fd) = fd {
+            let sent = send_with(writer.as_ref(), rest, fd)
+                .await
+                .map_err(QmpError::Io)?;
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+        writer.write_all(rest).await.map_err(QmpError::Io)?;
         drop(writer);
         match answered.await {
             Ok(Ok(value)) => Ok(value),
@@ -102,6 +129,18 @@ impl Qmp {
             Err(_) => Err(QmpError::Closed),
         }
     }
+}
+
+/// Sends bytes, or the first of them, and a descriptor along (`unix(7)`).
+async fn send_with(stream: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let send = || {
+        let fds = [fd.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let bytes = [IoSlice::new(bytes)];
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        Ok(sendmsg::<()>(stream.as_raw_fd(), &bytes, &rights, flags, None)?)
+    };
+    stream.async_io(Interest::WRITABLE, send).await
 }
 
 /// What QEMU sends.
@@ -207,8 +246,8 @@ mod tests {
         drop(qmp);
         reader.read_to_string(&mut asked).await.unwrap();
         insta::assert_snapshot!(asked, @r#"
-        {"execute":"a","id":1}
-        {"execute":"b","id":2}
+        {"arguments":{},"execute":"a","id":1}
+        {"arguments":{},"execute":"b","id":2}
         "#);
     }
 

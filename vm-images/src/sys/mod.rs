@@ -9,4 +9,5 @@
 pub(crate) mod child;
 pub(crate) mod kvm;
 pub(crate) mod net;
+pub(crate) mod random;
 pub(crate) mod terminal;

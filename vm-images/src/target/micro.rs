@@ -15,7 +15,8 @@ use crate::agent::client::{Client, Command, Running};
 use crate::agent::message::{Facts, Mount};
 use crate::disk::{self, DiskError};
 use crate::initramfs::{self, InitramfsError};
-use crate::qemu::{Acceleration, Launch, LaunchError, Machine};
+use crate::qemu::snapshot::SnapshotError;
+use crate::qemu::{Acceleration, Launch, LaunchError, Machine, Memory, Snapshot};
 use crate::trouble::{Trouble, TroubleKind};
 
 /// How long a guest that was asked to may take to switch itself off. Its data is on its disks
@@ -40,9 +41,12 @@ pub enum BootError {
     /// The agent is there, but of no use.
     #[error("the machine's agent is of no use")]
     Agent(#[source] AgentError),
-    /// This process is ending.
+    /// This process is ending, or has too few resources.
     #[error("the machine's files could not be prepared")]
     Prepare(#[source] io::Error),
+    /// It can't be saved, or can't go on from a snapshot.
+    #[error("the machine can't be saved or restored")]
+    Snapshot(#[from] SnapshotError),
 }
 
 /// A micro target that is ready. Dropped, it is killed.
@@ -65,13 +69,27 @@ impl Micro {
     pub async fn boot(spec: MicroSpec) -> Result<Self, BootError> {
         let acceleration = spec.acceleration.clone();
         let deadlines = spec.deadlines;
-        let prepared = tokio::task::spawn_blocking(move || prepare(spec)).await;
-        let launch = prepared.map_err(|error| BootError::Prepare(error.into()))??;
+        let launch = off_the_loop(move || prepare(spec)).await?;
+        Self::start(launch, acceleration, deadlines, async |_| Ok(())).await
+    }
+
+    /// Starts a machine, waits for its agent, and has it `fitted` out.
+    pub(super) async fn start(
+        launch: Launch,
+        acceleration: Acceleration,
+        deadlines: Deadlines,
+        fitted: impl AsyncFnOnce(&Client) -> Result<(), AgentError>,
+    ) -> Result<Self, BootError> {
         let (machine, channel) = Machine::start(launch).await?;
         let (reader, writer) = channel.into_split();
         let client = Client::new(reader, writer, Some(machine.trouble()));
+        let ready = async {
+            machine.go_on().await?;
+            fitted(&client).await.map_err(boot_error)?;
+            client.hello().await.map_err(boot_error)
+        };
         let facts = tokio::select! {
-            facts = client.hello() => facts.map_err(boot_error)?,
+            facts = ready => facts?,
             kind = overdue(&machine, deadlines) => {
                 let excerpt = machine.console_tail();
                 return Err(BootError::Trouble(Trouble { kind, excerpt }));
@@ -96,6 +114,14 @@ impl Micro {
     /// From QEMU's start to the agent's first answer.
     pub fn boot_time(&self) -> Duration {
         self.boot_time
+    }
+
+    /// Saves it, and ends it.
+    pub(super) async fn save(self) -> Result<Snapshot, SnapshotError> {
+        let saved = self.machine.save().await;
+        // It stands still, so there is nothing to wait for.
+        self.machine.end(Duration::ZERO).await;
+        saved
     }
 
     /// What befalls the machine, as soon as it does.
@@ -123,9 +149,17 @@ impl Micro {
     }
 }
 
+/// Does what blocks.
+pub(super) async fn off_the_loop<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BootError> + Send + 'static,
+) -> Result<T, BootError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| BootError::Prepare(error.into()))?
+}
+
 /// Makes the files that a machine is made of.
 fn prepare(spec: MicroSpec) -> Result<Launch, BootError> {
-    let initramfs = initramfs::build(&spec)?;
+    let initramfs = initramfs::build(&spec, &[])?;
     let disks = spec
         .disks
         .iter()
@@ -140,6 +174,7 @@ fn prepare(spec: MicroSpec) -> Result<Launch, BootError> {
         kernel_arguments: spec.kernel_arguments,
         initramfs,
         disks,
+        memory: Memory::Own,
         console_log: spec.console_log,
     })
 }

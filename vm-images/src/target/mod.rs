@@ -2,6 +2,7 @@
 
 mod host;
 mod micro;
+mod snapshot;
 mod spec;
 
 use std::future::Future;
@@ -17,7 +18,8 @@ use crate::qemu::Acceleration;
 
 pub use host::{Host, HostError};
 pub use micro::{BootError, Micro};
-pub use spec::{Deadlines, Disk, GuestFile, MicroSpec};
+pub use snapshot::MicroSnapshot;
+pub use spec::{Deadlines, Disk, GuestFile, MicroSpec, Outfit};
 
 /// What a target promises to give.
 pub type Promise<'a, T> = Pin<Box<dyn Future<Output = Result<T, AgentError>> + Send + 'a>>;

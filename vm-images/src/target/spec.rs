@@ -67,6 +67,26 @@ impl MicroSpec {
     }
 }
 
+/// What a machine gets after it has been restored from a snapshot: what tells it from others of
+/// the same snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outfit {
+    /// Kernel modules to load, by name, besides those that its disks need.
+    pub modules: Vec<String>,
+    /// Its disks, empty at first.
+    pub disks: Vec<Disk>,
+}
+
+impl Outfit {
+    /// The names of all modules that it needs; what they depend on is left to be found.
+    pub(crate) fn wanted(&self) -> Vec<&str> {
+        let driver = (!self.disks.is_empty()).then_some("virtio_blk");
+        let filesystems = self.disks.iter().map(|disk| disk.filesystem.name());
+        let others = self.modules.iter().map(String::as_str);
+        driver.into_iter().chain(filesystems).chain(others).collect()
+    }
+}
+
 /// A file of a guest's root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestFile {

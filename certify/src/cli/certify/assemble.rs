@@ -17,7 +17,7 @@ use super::super::image::fetch;
 use super::{AcceleratorChoice, Args, Failure, InputContext, programs};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
 use crate::provision::kernels::Get;
-use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner};
+use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner, Snapshots};
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use crate::run::host::available_memory_mib;
 use crate::run::schedule::Fleet;
@@ -67,6 +67,11 @@ pub(super) fn assemble(
             acceleration,
             size: args.size.machine(),
             jobs: args.size.jobs(host.cpus, available_memory_mib()),
+            snapshots: if args.no_snapshots {
+                Snapshots::default()
+            } else {
+                Snapshots::for_cells(&plan.cells)
+            },
         };
         fleet.insert(TargetKind::Micro, Arc::new(micro) as Arc<dyn Provisioner>);
     }

@@ -70,6 +70,10 @@ pub(super) struct Args {
     selftest_report: Option<PathBuf>,
     #[command(flatten)]
     size: size::SizeArgs,
+    /// Boot a machine for every cell; without this, the cells of one kernel go on from a snapshot
+    /// of one that was booted
+    #[arg(long)]
+    no_snapshots: bool,
     /// What executes virtual machines: KVM if a kernel proves to boot under it, or always
     /// QEMU's translation
     #[arg(long, value_enum, default_value_t = AcceleratorChoice::Auto)]

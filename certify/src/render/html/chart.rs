@@ -51,7 +51,7 @@ pub(super) fn outcomes_by_area(results: &Results) -> Markup {
     )
 }
 
-/// How long each cell took to an answering agent.
+/// How long each cell took to an answering agent, from the start of its kernel or from a snapshot.
 pub(super) fn boot_times(results: &Results) -> Markup {
     let booted: Vec<_> = results
         .cells
@@ -60,7 +60,7 @@ pub(super) fn boot_times(results: &Results) -> Markup {
         .collect();
     let longest = booted.iter().map(|(_, ms)| *ms).max().unwrap_or(1).max(1);
     chart(
-        "Boot to an answering agent",
+        "Boot or restore to an answering agent",
         "per cell",
         booted.len(),
         &html! {
@@ -68,7 +68,7 @@ pub(super) fn boot_times(results: &Results) -> Markup {
                 @let length = scaled(*ms, longest);
                 (label(row, cell.id.as_str()))
                 rect.bar x=(LABELS) y=(row * ROW + 4) width=(length) height=(ROW - 8) {
-                    title { (cell.id) ": " (duration(*ms)) " under " (cell.accelerator) }
+                    title { (cell.id) ": " (duration(*ms)) " under " (cell.accelerator) @if cell.restored { ", from a snapshot" } }
                 }
                 (figure(row, length, &duration(*ms)))
             }

@@ -87,7 +87,9 @@ fn link(cell: &CellResult) -> Markup {
                 } @else {
                     (cell.cases.pass) " of " (cell.cases.total()) " passed"
                 }
-                @if let Some(ms) = cell.boot_ms { " · " (duration(ms)) " boot" }
+                @if let Some(ms) = cell.boot_ms {
+                    " · " (duration(ms)) (if cell.restored { " restore" } else { " boot" })
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::error::{AgentError, Lost};
-use super::message::{Facts, Mount, PROTOCOL, Reply, Request};
+use super::message::{Facts, Mount, PROTOCOL, Reply, Request, Wake};
 use crate::trouble::Trouble;
 use connection::{Connection, Tasks};
 
@@ -91,6 +91,11 @@ impl Client {
             parameters: parameters.to_owned(),
         })
         .await
+    }
+
+    /// Has a restored machine go on as one of its own.
+    pub async fn wake(&self, wake: Wake) -> Result<(), AgentError> {
+        self.simply(&Request::Wake(wake)).await
     }
 
     /// Has the machine write everything to its disks.

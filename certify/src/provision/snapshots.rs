@@ -1,0 +1,108 @@
+//! Which cells share a booted machine: those of one kernel and one control group mode.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use matrix::axis::{CgroupMode, StorageDriver, TargetKind};
+use matrix::cell::Cell;
+use tokio::sync::OnceCell;
+use vm_images::target::MicroSnapshot;
+
+use super::kernels::kernel_name;
+
+/// A snapshot that is made by the first who needs it. None: it can't be had.
+pub(super) type Shared = Arc<OnceCell<Option<MicroSnapshot>>>;
+
+/// What cells must have in common to share one.
+type Key = (String, CgroupMode);
+
+/// The snapshots of a run. Each is kept only until the last of its cells has been provisioned,
+/// as it holds a machine's memory.
+#[derive(Debug, Default)]
+pub struct Snapshots(Mutex<BTreeMap<Key, Group>>);
+
+/// The cells of one snapshot.
+#[derive(Debug, Clone, Default)]
+struct Group {
+    to_come: usize,
+    storage: BTreeSet<StorageDriver>,
+    shared: Shared,
+}
+
+fn key(cell: &Cell) -> Key {
+    (kernel_name(cell), cell.cgroup)
+}
+
+impl Snapshots {
+    /// For the cells of a plan. A kernel with one cell has none: booting it is cheaper.
+    pub fn for_cells(cells: &[Cell]) -> Self {
+        let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
+        for cell in cells.iter().filter(|cell| cell.target == TargetKind::Micro) {
+            let group = groups.entry(key(cell)).or_default();
+            group.to_come += 1;
+            group.storage.insert(cell.storage);
+        }
+        groups.retain(|_, group| group.to_come > 1);
+        Self(Mutex::new(groups))
+    }
+
+    /// The snapshot for a cell's one machine, and the storage drivers that it must be fit for.
+    pub(super) fn take(&self, cell: &Cell) -> Option<(Shared, BTreeSet<StorageDriver>)> {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(cell);
+        let group = groups.get_mut(&key)?;
+        group.to_come -= 1;
+        let taken = (Arc::clone(&group.shared), group.storage.clone());
+        if group.to_come == 0 {
+            groups.remove(&key);
+        }
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use matrix::arch::Arch;
+
+    use super::*;
+
+    fn cell(kernel: &str, storage: StorageDriver) -> Cell {
+        Cell {
+            id: format!("debian-12/{kernel}/amd64/{storage}/v2")
+                .parse()
+                .unwrap(),
+            distro: "debian".to_owned(),
+            release: "12".to_owned(),
+            kernel: kernel.to_owned(),
+            arch: Arch::Amd64,
+            storage,
+            cgroup: CgroupMode::V2,
+            target: TargetKind::Micro,
+            suites: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn cells_of_one_kernel_share_a_snapshot_until_the_last_has_taken_it() {
+        let cells = [
+            cell("6.1", StorageDriver::Overlay),
+            cell("6.1", StorageDriver::Vfs),
+            cell("6.12", StorageDriver::Vfs),
+        ];
+        let snapshots = Snapshots::for_cells(&cells);
+        let (first, storage) = snapshots.take(&cells[0]).unwrap();
+        assert_eq!(storage.len(), 2);
+        let (second, _) = snapshots.take(&cells[1]).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        drop(first);
+        // Nobody else holds it: its memory goes with the last machine.
+        assert_eq!(Arc::strong_count(&second), 1);
+        assert!(snapshots.take(&cells[1]).is_none());
+    }
+
+    #[test]
+    fn the_only_cell_of_a_kernel_boots_it() {
+        let cell = cell("6.12", StorageDriver::Vfs);
+        assert!(Snapshots::for_cells(&[cell.clone()]).take(&cell).is_none());
+    }
+}

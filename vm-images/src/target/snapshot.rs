@@ -1,0 +1,151 @@
+//! Micro targets that go on from where another one was saved: a kernel boots once for all of its
+//! cells.
+//!
+//! What differs between them comes after that: the drivers and file systems of their disks, which
+//! nothing of the saved machine has touched, and modules of their own.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::micro::{BootError, Micro, off_the_loop};
+use super::spec::{MicroSpec, Outfit};
+use crate::agent::AgentError;
+use crate::agent::client::Client;
+use crate::agent::message::{Mount, Wake};
+use crate::disk::{self, DiskError};
+use crate::initramfs::{self, InitramfsError};
+use crate::qemu::{Launch, Memory, Snapshot};
+
+/// A micro target that was ready, and is saved.
+#[derive(Debug)]
+pub struct MicroSnapshot {
+    spec: MicroSpec,
+    initramfs: File,
+    snapshot: Arc<Snapshot>,
+}
+
+impl MicroSnapshot {
+    /// Boots a machine, waits for its agent, and saves it. Those that go on from it may have any
+    /// of the `outfits`, whose disks must be of the same sizes. Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// The machine does not become ready, or can't be saved. What its console showed is in its
+    /// log.
+    pub async fn make(spec: MicroSpec, outfits: Vec<Outfit>) -> Result<Self, BootError> {
+        let (spec, initramfs, launch) = off_the_loop(move || {
+            let spare: Vec<&str> = outfits.iter().flat_map(Outfit::wanted).collect();
+            let initramfs = initramfs::build(&spec, &spare)?;
+            let disks = outfits.first().map_or(&[][..], |outfit| &outfit.disks);
+            let disks = disks.iter().map(|disk| disk::blank(&spec.scratch, disk.size_mib));
+            let disks = disks.collect::<Result<_, DiskError>>()?;
+            let memory = Memory::to_keep(spec.memory_mib).map_err(BootError::Prepare)?;
+            let launch = launch(&spec, &initramfs, disks, memory, spec.console_log.clone())?;
+            Ok((spec, initramfs, launch))
+        })
+        .await?;
+        let acceleration = spec.acceleration.clone();
+        let machine = Micro::start(launch, acceleration, spec.deadlines, async |_| Ok(())).await?;
+        let snapshot = machine.save().await?;
+        let console = fs::read(&spec.console_log).map_err(BootError::Prepare)?;
+        Ok(Self {
+            spec,
+            initramfs,
+            snapshot: Arc::new(snapshot.after_console(console)),
+        })
+    }
+
+    /// A machine that goes on from there, with what tells it from its siblings: its outfit, the
+    /// time, and random numbers of its own. Its console's log begins with what the saved machine
+    /// had shown.
+    ///
+    /// # Errors
+    /// As [`Micro::boot`].
+    pub async fn restore(&self, outfit: Outfit, console_log: PathBuf) -> Result<Micro, BootError> {
+        let spec = self.spec.clone();
+        let initramfs = self.initramfs.try_clone().map_err(BootError::Prepare)?;
+        let memory = Memory::Restored(Arc::clone(&self.snapshot));
+        let (launch, fitting) = off_the_loop(move || {
+            let disks = outfit.disks.iter();
+            let disks = disks.map(|disk| disk::create(&spec.scratch, disk.filesystem, disk.size_mib));
+            let disks = disks.collect::<Result<_, DiskError>>()?;
+            let launch = launch(&spec, &initramfs, disks, memory, console_log)?;
+            Ok((launch, Fitting::of(&spec, &outfit)?))
+        })
+        .await?;
+        let acceleration = self.spec.acceleration.clone();
+        Micro::start(launch, acceleration, self.spec.deadlines, async |client| {
+            fitting.apply(client).await
+        })
+        .await
+    }
+}
+
+/// A saved machine and those that go on from it are made of the same parts.
+fn launch(
+    spec: &MicroSpec,
+    initramfs: &File,
+    disks: Vec<File>,
+    memory: Memory,
+    console_log: PathBuf,
+) -> Result<Launch, BootError> {
+    Ok(Launch {
+        arch: spec.kernel.arch,
+        accelerator: spec.acceleration.accelerator,
+        memory_mib: spec.memory_mib,
+        cpus: spec.cpus,
+        kernel: spec.kernel.boot.clone(),
+        kernel_arguments: spec.kernel_arguments.clone(),
+        initramfs: initramfs.try_clone().map_err(BootError::Prepare)?,
+        disks,
+        memory,
+        console_log,
+    })
+}
+
+/// What is done in a machine that has just been restored.
+struct Fitting {
+    wake: Wake,
+    /// Paths in the guest, in the order in which they are loaded.
+    modules: Vec<String>,
+    mounts: Vec<Mount>,
+}
+
+impl Fitting {
+    fn of(spec: &MicroSpec, outfit: &Outfit) -> Result<Self, BootError> {
+        let missing = |error| BootError::Initramfs(InitramfsError::Module(error));
+        let loaded = initramfs::modules(spec).map_err(missing)?;
+        let modules = initramfs::beyond(&loaded, spec, &outfit.wanted()).map_err(missing)?;
+        let path = |module| initramfs::module_path(&spec.kernel.release, module);
+        Ok(Self {
+            wake: wake().map_err(BootError::Prepare)?,
+            modules: modules.iter().map(path).collect(),
+            mounts: initramfs::mounts(&outfit.disks),
+        })
+    }
+
+    async fn apply(self, client: &Client) -> Result<(), AgentError> {
+        client.wake(self.wake).await?;
+        for module in &self.modules {
+            client.load_module(module, "").await?;
+        }
+        for mount in self.mounts {
+            client.mount(mount).await?;
+        }
+        Ok(())
+    }
+}
+
+fn wake() -> io::Result<Wake> {
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.map_err(io::Error::other)?;
+    Ok(Wake {
+        unix_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+        seed,
+    })
+}
