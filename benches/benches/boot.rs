@@ -1,10 +1,11 @@
 //! A micro target's way to its agent against the same kernel, machine and initramfs with an
-//! init process that exits at once, in one interleaved run.
+//! init process that exits at once, and from a snapshot against from the kernel's start; each in
+//! one interleaved run.
 //!
 //! `cargo bench -p benches --bench boot [PAIRS [KERNEL]]`, after `make build` and
 //! `seaworthy image fetch`. Both are timed from QEMU's start: to the agent's first answer, and
-//! to the kernel's word that its init process has exited. Fails when the promise is broken: at
-//! most 1.5 times as long, with the interval's lower end.
+//! to the kernel's word that its init process has exited. Fails when a promise is broken: at
+//! most 1.5 times as long, and from a snapshot a tenth, with the interval's lower end.
 
 use std::error::Error;
 use std::fs;
@@ -18,13 +19,16 @@ use vm_images::cache::Cache;
 use vm_images::catalogue::Catalogue;
 use vm_images::initramfs;
 use vm_images::kernel::Kernel;
-use vm_images::qemu::{Acceleration, Launch, Machine, kvm};
+use vm_images::qemu::{Acceleration, Launch, Machine, Memory, kvm};
 use vm_images::store::ImageStore;
-use vm_images::target::{Micro, MicroSpec};
+use vm_images::target::{Micro, MicroSnapshot, MicroSpec, Outfit};
 use vm_images::trouble::TroubleKind;
 
 /// At most this many times the time of an init process that exits at once.
 const TIME: f64 = 1.5;
+
+/// At most this part of a boot's time for a machine that goes on from a snapshot.
+const RESTORED: f64 = 0.10;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -90,12 +94,46 @@ async fn compare() -> Result<bool> {
         taken.a.push(ready.as_secs_f64());
         taken.b.push(exit.as_secs_f64());
     }
-    report(&taken.line(&title(wanted, &acceleration), "agent ready", "init exits"));
-    Ok(taken.ratio().is_some_and(|ratio| ratio.low <= TIME))
+    report(&taken.line(
+        &title("boot", wanted, &acceleration),
+        "agent ready",
+        "init exits",
+    ));
+    let booted = taken.ratio().is_some_and(|ratio| ratio.low <= TIME);
+
+    let taken = restored_and_booted(&spec(&trial.agent_binary), pairs).await?;
+    report(&taken.line(
+        &title("restore", wanted, &acceleration),
+        "restored",
+        "booted",
+    ));
+    let restored = taken.ratio().is_some_and(|ratio| ratio.low <= RESTORED);
+    Ok(booted && restored)
 }
 
-fn title(wanted: &str, acceleration: &Acceleration) -> String {
-    format!("boot of {wanted} under {acceleration}")
+/// From QEMU's start to the agent's answer: from a snapshot, and from the kernel's start.
+async fn restored_and_booted(spec: &MicroSpec, pairs: usize) -> Result<Pairs> {
+    let snapshot = MicroSnapshot::make(spec.clone(), Vec::new()).await?;
+    let log = spec.console_log.with_extension("restored.log");
+    let mut taken = Pairs::default();
+    for pair in 0..pairs {
+        let restore = snapshot.restore(Outfit::default(), log.clone());
+        let boot = Micro::boot(spec.clone());
+        let (restored, booted) = if pair % 2 == 0 {
+            let restored = restore.await?.boot_time();
+            (restored, boot.await?.boot_time())
+        } else {
+            let booted = boot.await?.boot_time();
+            (restore.await?.boot_time(), booted)
+        };
+        taken.a.push(restored.as_secs_f64());
+        taken.b.push(booted.as_secs_f64());
+    }
+    Ok(taken)
+}
+
+fn title(what: &str, wanted: &str, acceleration: &Acceleration) -> String {
+    format!("{what} of {wanted} under {acceleration}")
 }
 
 /// From QEMU's start to the kernel's word that its init process has exited.
@@ -105,10 +143,11 @@ async fn time_to_exit(spec: MicroSpec) -> Result<Duration> {
         accelerator: spec.acceleration.accelerator,
         memory_mib: spec.memory_mib,
         cpus: spec.cpus,
-        initramfs: initramfs::build(&spec)?,
+        initramfs: initramfs::build(&spec, &[])?,
         kernel: spec.kernel.vmlinux,
         kernel_arguments: spec.kernel_arguments,
         disks: Vec::new(),
+        memory: Memory::Own,
         console_log: spec.console_log,
     };
     let (machine, _agent) = Machine::start(launch).await?;

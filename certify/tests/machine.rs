@@ -430,14 +430,19 @@ async fn machines_that_go_on_from_a_snapshot_are_each_their_own() {
     spec.files = vec![busybox()];
     let outfits = vec![outfit(Filesystem::Ext4), outfit(Filesystem::Btrfs)];
     let log = spec.console_log.clone();
-    let snapshot = MicroSnapshot::make(spec, outfits).await.unwrap_or_else(|error| {
-        let console = fs::read_to_string(log).unwrap_or_default();
-        panic!("{error:?}\n{console}")
-    });
+    let snapshot = MicroSnapshot::make(spec, outfits)
+        .await
+        .unwrap_or_else(|error| {
+            let console = fs::read_to_string(log).unwrap_or_default();
+            panic!("{error:?}\n{console}")
+        });
     let mut random = Vec::new();
     for filesystem in [Filesystem::Ext4, Filesystem::Btrfs] {
         let log = folder.path().join(format!("{filesystem}.log"));
-        let machine = snapshot.restore(outfit(filesystem), log.clone()).await.unwrap();
+        let machine = snapshot
+            .restore(outfit(filesystem), log.clone())
+            .await
+            .unwrap();
         let found = script(
             &machine,
             "set -e; b=/bin/busybox; $b grep -m1 /srv /proc/mounts; $b ls /srv-was-here 2>/dev/null || true
@@ -448,13 +453,22 @@ async fn machines_that_go_on_from_a_snapshot_are_each_their_own() {
         let [mount, date, number] = lines[..] else {
             panic!("{found}");
         };
-        assert!(mount.starts_with(&format!("/dev/vda /srv {filesystem} ")), "{mount}");
+        assert!(
+            mount.starts_with(&format!("/dev/vda /srv {filesystem} ")),
+            "{mount}"
+        );
         let now = jiff::Timestamp::now().as_second();
-        assert!((now - 60..=now + 1).contains(&date.parse::<i64>().unwrap()), "{date} {now}");
+        assert!(
+            (now - 60..=now + 1).contains(&date.parse::<i64>().unwrap()),
+            "{date} {now}"
+        );
         random.push(number.to_owned());
         machine.shut_down().await.unwrap();
         let console = fs::read_to_string(log).unwrap();
-        assert!(console.contains("Linux version") && console.contains("Power down"), "{console}");
+        assert!(
+            console.contains("Linux version") && console.contains("Power down"),
+            "{console}"
+        );
     }
     assert_ne!(random[0], random[1]);
 }

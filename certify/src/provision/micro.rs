@@ -8,8 +8,8 @@ use matrix::axis::StorageDriver;
 use matrix::cell::Cell;
 use matrix::modules::ModuleList;
 use vm_images::disk::Filesystem;
-use vm_images::qemu::Acceleration;
 use vm_images::kernel::Kernel;
+use vm_images::qemu::Acceleration;
 use vm_images::target::{BootError, Disk, GuestFile, Micro, MicroSnapshot, MicroSpec, Outfit};
 
 use super::{Breakage, Kernels, Machine, Provisioned, Provisioner, Snapshots};
@@ -66,7 +66,7 @@ impl MicroProvisioner {
         keep_earlier(&console, &folder.join(name::ARTEFACTS), attempt)
             .map_err(|error| Breakage::of("console-log", &error))?;
         let restored = match attempt {
-            1 => self.restore(cell, &console).await?,
+            1 => self.restore(cell, folder).await?,
             // What followed from the snapshot must not befall its successor.
             _ => None,
         };
@@ -92,18 +92,18 @@ impl MicroProvisioner {
 
     /// A machine that goes on from the snapshot of its kernel. None: it is to be booted, as what
     /// can't be saved or restored on this host is no fault of the cell's machine.
-    async fn restore(&self, cell: &Cell, console: &Path) -> Result<Option<Micro>, Breakage> {
+    async fn restore(&self, cell: &Cell, folder: &Path) -> Result<Option<Micro>, Breakage> {
         let Some((shared, storage)) = self.snapshots.take(cell) else {
             return Ok(None);
         };
+        let console = &folder.join(name::CONSOLE);
         let base = self.base(cell, console.to_owned())?;
         let outfit = outfit(&self.modules, &base.kernel, cell.storage);
-        let all = storage.into_iter();
-        let all = all.map(|storage| self::outfit(&self.modules, &base.kernel, storage));
-        let all = all.collect();
-        let snapshot = shared.get_or_init(|| made(MicroSnapshot::make(base, all))).await;
-        Ok(match snapshot {
-            Some(snapshot) => made(snapshot.restore(outfit, console.to_owned())).await,
+        let fit_for = |storage| self::outfit(&self.modules, &base.kernel, storage);
+        let outfits = storage.into_iter().map(fit_for).collect();
+        let make = || made(MicroSnapshot::make(base, outfits), folder);
+        Ok(match shared.get_or_init(make).await {
+            Some(snapshot) => made(snapshot.restore(outfit, console.to_owned()), folder).await,
             None => None,
         })
     }
@@ -175,16 +175,26 @@ fn present(names: &[String], kernel: &Kernel) -> Vec<String> {
     names.cloned().collect()
 }
 
-/// What comes of saving or restoring a machine, if anything.
-async fn made<T>(making: impl Future<Output = Result<T, BootError>>) -> Option<T> {
-    match making.await {
-        Ok(made) => Some(made),
-        Err(error) => {
-            let error = breakage(&error);
-            tracing::warn!(kind = error.kind, detail = error.detail, "no snapshot: a machine is booted instead");
-            None
-        }
+/// What comes of saving or restoring a machine, if anything. If not, the reason and what its
+/// console showed are kept with the cell's evidence.
+async fn made<T>(making: impl Future<Output = Result<T, BootError>>, folder: &Path) -> Option<T> {
+    let error = match making.await {
+        Ok(made) => return Some(made),
+        Err(error) => breakage(&error),
+    };
+    let artefacts = folder.join(name::ARTEFACTS);
+    let kept = fs::create_dir_all(&artefacts).and_then(|()| {
+        let reason = format!("{}: {}\n", error.kind, error.detail);
+        fs::write(artefacts.join("no-snapshot.txt"), reason)?;
+        fs::rename(
+            folder.join(name::CONSOLE),
+            artefacts.join("console-snapshot.log"),
+        )
+    });
+    if let Err(error) = kept {
+        tracing::warn!(%error, "why there is no snapshot can't be kept");
     }
+    None
 }
 
 /// What an earlier machine of the cell printed is evidence too.

@@ -103,6 +103,10 @@ mod tests {
     #[test]
     fn the_only_cell_of_a_kernel_boots_it() {
         let cell = cell("6.12", StorageDriver::Vfs);
-        assert!(Snapshots::for_cells(&[cell.clone()]).take(&cell).is_none());
+        assert!(
+            Snapshots::for_cells(std::slice::from_ref(&cell))
+                .take(&cell)
+                .is_none()
+        );
     }
 }

@@ -118,17 +118,21 @@ fn cells() -> Vec<CellResult> {
                 ),
             ],
         ),
-        cell(
-            "debian-12/6.1/amd64/btrfs/v2",
-            Verdict::CertifiedWithWaivers,
-            &["`images.opaque` is waived until 2027-01-31 by storage@example.org: #12"],
-            vec![case(
-                "images.opaque",
-                Outcome::Fail,
-                9,
-                "`hidden` is still there",
-            )],
-        ),
+        CellResult {
+            boot_ms: Some(380),
+            restored: true,
+            ..cell(
+                "debian-12/6.1/amd64/btrfs/v2",
+                Verdict::CertifiedWithWaivers,
+                &["`images.opaque` is waived until 2027-01-31 by storage@example.org: #12"],
+                vec![case(
+                    "images.opaque",
+                    Outcome::Fail,
+                    9,
+                    "`hidden` is still there",
+                )],
+            )
+        },
         cell(
             "debian-13/6.12/amd64/overlay/v2",
             Verdict::NotTested,

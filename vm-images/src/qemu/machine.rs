@@ -291,7 +291,9 @@ impl Machine {
     async fn qmp(&self) -> Result<&Qmp, QmpError> {
         let mut negotiated = self.negotiated.clone();
         let is_so = negotiated.wait_for(|negotiated| *negotiated).await;
-        is_so.map(|_| self.qmp.as_ref()).map_err(|_| QmpError::Closed)
+        is_so
+            .map(|_| self.qmp.as_ref())
+            .map_err(|_| QmpError::Closed)
     }
 
     /// From now on, its end is wanted.

@@ -138,7 +138,13 @@ async fn send_with(stream: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>) -> io:
         let rights = [ControlMessage::ScmRights(&fds)];
         let bytes = [IoSlice::new(bytes)];
         let flags = MsgFlags::MSG_NOSIGNAL;
-        Ok(sendmsg::<()>(stream.as_raw_fd(), &bytes, &rights, flags, None)?)
+        Ok(sendmsg::<()>(
+            stream.as_raw_fd(),
+            &bytes,
+            &rights,
+            flags,
+            None,
+        )?)
     };
     stream.async_io(Interest::WRITABLE, send).await
 }

@@ -84,7 +84,10 @@ impl Micro {
         let (reader, writer) = channel.into_split();
         let client = Client::new(reader, writer, Some(machine.trouble()));
         let ready = async {
-            machine.go_on().await?;
+            machine
+                .go_on()
+                .await
+                .map_err(|error| went_wrong(&machine, error))?;
             fitted(&client).await.map_err(boot_error)?;
             client.hello().await.map_err(boot_error)
         };
@@ -177,6 +180,14 @@ fn prepare(spec: MicroSpec) -> Result<Launch, BootError> {
         memory: Memory::Own,
         console_log: spec.console_log,
     })
+}
+
+/// Why a machine does not go on: what befell it, if that is known.
+fn went_wrong(machine: &Machine, error: SnapshotError) -> BootError {
+    match machine.trouble().borrow().clone() {
+        Some(trouble) => BootError::Trouble(trouble),
+        None => BootError::Snapshot(error),
+    }
 }
 
 fn boot_error(error: AgentError) -> BootError {

@@ -40,7 +40,9 @@ impl MicroSnapshot {
             let spare: Vec<&str> = outfits.iter().flat_map(Outfit::wanted).collect();
             let initramfs = initramfs::build(&spec, &spare)?;
             let disks = outfits.first().map_or(&[][..], |outfit| &outfit.disks);
-            let disks = disks.iter().map(|disk| disk::blank(&spec.scratch, disk.size_mib));
+            let disks = disks
+                .iter()
+                .map(|disk| disk::blank(&spec.scratch, disk.size_mib));
             let disks = disks.collect::<Result<_, DiskError>>()?;
             let memory = Memory::to_keep(spec.memory_mib).map_err(BootError::Prepare)?;
             let launch = launch(&spec, &initramfs, disks, memory, spec.console_log.clone())?;
@@ -70,7 +72,8 @@ impl MicroSnapshot {
         let memory = Memory::Restored(Arc::clone(&self.snapshot));
         let (launch, fitting) = off_the_loop(move || {
             let disks = outfit.disks.iter();
-            let disks = disks.map(|disk| disk::create(&spec.scratch, disk.filesystem, disk.size_mib));
+            let disks =
+                disks.map(|disk| disk::create(&spec.scratch, disk.filesystem, disk.size_mib));
             let disks = disks.collect::<Result<_, DiskError>>()?;
             let launch = launch(&spec, &initramfs, disks, memory, console_log)?;
             Ok((launch, Fitting::of(&spec, &outfit)?))

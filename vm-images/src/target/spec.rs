@@ -83,7 +83,11 @@ impl Outfit {
         let driver = (!self.disks.is_empty()).then_some("virtio_blk");
         let filesystems = self.disks.iter().map(|disk| disk.filesystem.name());
         let others = self.modules.iter().map(String::as_str);
-        driver.into_iter().chain(filesystems).chain(others).collect()
+        driver
+            .into_iter()
+            .chain(filesystems)
+            .chain(others)
+            .collect()
     }
 }
 
