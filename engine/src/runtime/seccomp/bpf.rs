@@ -52,9 +52,9 @@ pub(super) const fn if_equal(k: u32) -> Instruction {
     branch(JUMP_EQUAL, k, 0, 1)
 }
 
-/// Skips one instruction when the accumulator is below `k`.
-pub(super) const fn if_at_least(k: u32) -> Instruction {
-    branch(JUMP_AT_LEAST, k, 0, 1)
+/// Skips `above` instructions when the accumulator is at least `k`, else `below`.
+pub(super) const fn at_least(k: u32, above: u8, below: u8) -> Instruction {
+    branch(JUMP_AT_LEAST, k, above, below)
 }
 
 /// One comparison of an argument.

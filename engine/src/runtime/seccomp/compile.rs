@@ -11,8 +11,9 @@ use oci_spec::runtime::{
 };
 
 use super::Error;
-use super::bpf::{ARCHITECTURE, Comparison, NUMBER, give, if_at_least, if_equal, load, skip};
+use super::bpf::{ARCHITECTURE, Comparison, NUMBER, give, if_equal, load, skip};
 use super::numbers::{Interface, NATIVE};
+use super::tree::{Leaf, search};
 use crate::sys::program::Instruction;
 
 /// A filter, ready to be installed.
@@ -131,7 +132,11 @@ fn assemble(
             collect(*interface, rules, default, &mut answers)?;
         }
         let mut block = vec![load(NUMBER)];
-        block.extend(search(&leaves(&answers, default)));
+        let leaves = leaves(&answers, default).into_iter();
+        let leaves: Vec<_> = leaves
+            .map(|(start, answer)| (start, answer.leaf()))
+            .collect();
+        block.extend(search(&leaves));
         // A jump over more than 255 instructions needs one of its own.
         program.push(if_equal(audit));
         program.push(skip(1));
@@ -238,27 +243,11 @@ fn leaves(answers: &BTreeMap<u32, Answer>, default: u32) -> Vec<(u32, Answer)> {
     leaves
 }
 
-/// The tree: at each node the upper half is behind the lower one.
-fn search(leaves: &[(u32, Answer)]) -> Vec<Instruction> {
-    let (lower, upper) = leaves.split_at(leaves.len() / 2);
-    let (Some(_), Some((boundary, _))) = (lower.first(), upper.first()) else {
-        return upper
-            .first()
-            .map(|(_, answer)| answer.instructions())
-            .unwrap_or_default();
-    };
-    let lower = search(lower);
-    let mut code = vec![
-        if_at_least(*boundary),
-        skip(u32::try_from(lower.len()).unwrap_or(u32::MAX)),
-    ];
-    code.extend(lower);
-    code.extend(search(upper));
-    code
-}
-
 impl Answer {
-    fn instructions(&self) -> Vec<Instruction> {
+    fn leaf(&self) -> Leaf {
+        if self.rules.is_empty() {
+            return Leaf::Give(self.otherwise);
+        }
         let mut code = Vec::new();
         for (comparisons, value) in &self.rules {
             let mut rule = vec![give(*value)];
@@ -272,7 +261,7 @@ impl Answer {
             code.extend(rule);
         }
         code.push(give(self.otherwise));
-        code
+        Leaf::Ask(code)
     }
 }
 

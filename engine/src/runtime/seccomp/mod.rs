@@ -5,6 +5,7 @@ mod bpf;
 mod compile;
 mod numbers;
 mod profile;
+mod tree;
 
 pub use compile::{Filter, compile};
 pub use profile::default_profile;

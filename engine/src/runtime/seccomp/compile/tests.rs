@@ -244,7 +244,7 @@ fn sub_architectures_have_their_own_numbers() {
 fn the_default_filter_is_short() {
     let (_, filter) = default_program(&[]);
     assert!(
-        filter.program.len() < 1000,
+        filter.program.len() < 450,
         "{} instructions",
         filter.program.len()
     );
