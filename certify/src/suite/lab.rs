@@ -33,6 +33,7 @@ pub(super) struct Lab {
     pub(super) workshop: Arc<Workshop>,
     prefix: String,
     standard: OnceLock<Proof<Process>>,
+    takes_good_images: OnceLock<Proof>,
 }
 
 impl Workshop {
@@ -98,6 +99,7 @@ impl Lab {
             workshop,
             prefix: format!("sw{}", std::process::id()),
             standard: OnceLock::new(),
+            takes_good_images: OnceLock::new(),
         })
     }
 
@@ -113,6 +115,13 @@ impl Lab {
             .images
             .get_or_init(|| self.workshop.load(&self.cli))
             .clone()
+    }
+
+    /// That the engine takes a good image and runs it: without that, a refusal of a bad one proves
+    /// nothing. Shown once for the run.
+    pub(super) fn takes_good_images(&self) -> Proof {
+        let show = || Scene::new(self, GOOD_IMAGE).runs_good_image();
+        self.takes_good_images.get_or_init(show).clone()
     }
 
     /// Process 1 of a container with nothing but defaults, which lives as long as the run and
@@ -162,3 +171,6 @@ impl Lab {
 
 /// What the names of the standard container are made of.
 const STANDARD: &str = "suite.standard";
+
+/// What the names of the container that shows a good image are made of.
+const GOOD_IMAGE: &str = "suite.good-image";

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::case::{Proof, Unproven};
+use super::check::same;
 use super::container::Container;
 use super::image::BASE;
 use super::lab::Lab;
@@ -157,6 +158,17 @@ impl<'lab> Scene<'lab> {
         let done = self.run_image(image, options, command)?;
         succeeded(&done)?;
         Ok(done.out())
+    }
+
+    /// That the engine takes a good image and runs it, as it was seen once in this run.
+    pub(super) fn takes_good_images(&self) -> Proof {
+        self.lab.takes_good_images()
+    }
+
+    /// That a good image runs now.
+    pub(super) fn runs_good_image(&self) -> Proof {
+        let said = self.image_says(BASE, &[], &["echo", "good"])?;
+        same("a good image", said.as_str(), "good\n")
     }
 
     /// Runs several applets in one container of the base image; for each `ok …` or the error.

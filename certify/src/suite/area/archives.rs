@@ -132,11 +132,7 @@ fn id(scene: &Scene<'_>) -> Proof {
 
 /// Loading must fail, and leave no image of that name, nor harm to others.
 fn refused(scene: &Scene<'_>, tag: &str, archive: &std::path::Path) -> Proof {
-    same(
-        "a good image before",
-        scene.image_says(BASE, &[], &["echo", "good"])?.as_str(),
-        "good\n",
-    )?;
+    scene.takes_good_images()?;
     let done = load(scene, archive)?;
     holds(done.code() != 0, || {
         format!("it was loaded: {}", done.account())
@@ -149,11 +145,7 @@ fn refused(scene: &Scene<'_>, tag: &str, archive: &std::path::Path) -> Proof {
     holds(!listed.contains(repository), || {
         format!("it is listed all the same: {listed}")
     })?;
-    same(
-        "a good image after",
-        scene.image_says(BASE, &[], &["echo", "good"])?.as_str(),
-        "good\n",
-    )
+    scene.runs_good_image()
 }
 
 fn wrong_diff_id(scene: &Scene<'_>) -> Proof {

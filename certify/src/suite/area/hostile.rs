@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::suite::case::{Case, Proof, case};
 use crate::suite::check::{holds, same};
-use crate::suite::image::{Archive, BASE, Entry, Image, Layer};
+use crate::suite::image::{Archive, Entry, Image, Layer};
 use crate::suite::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
@@ -57,12 +57,8 @@ fn attack(scene: &Scene<'_>, layers: impl Fn(&str) -> Vec<Vec<Entry>>) -> Proof 
         .collect::<std::io::Result<Vec<_>>>()?;
     Archive::Docker.write(&[Image::new(&tag, &layers)], &archive)?;
 
-    // A good image must be taken, or an engine that refuses all of them would pass.
-    same(
-        "a good image",
-        scene.image_says(BASE, &[], &["echo", "good"])?.as_str(),
-        "good\n",
-    )?;
+    // Or an engine that refuses all images would pass.
+    scene.takes_good_images()?;
     let loaded = scene.engine("load", [OsStr::new("-i"), archive.as_os_str()])?;
     unharmed(&prey)?;
     if loaded.code() == 0 {
