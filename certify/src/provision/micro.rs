@@ -218,3 +218,22 @@ fn breakage(error: &BootError) -> Breakage {
         | BootError::Snapshot(_) => Breakage::of("no-machine", error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vm_images::qemu::snapshot::SnapshotError;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn why_there_is_no_snapshot_is_kept_with_the_evidence() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name::CONSOLE), "Linux version 6.1\n").unwrap();
+        let failed = async { Err::<(), _>(BootError::Snapshot(SnapshotError::TooLong)) };
+        assert_eq!(made(failed, folder.path()).await, None);
+        let kept = |file| fs::read_to_string(folder.path().join(name::ARTEFACTS).join(file));
+        assert_eq!(kept("console-snapshot.log").unwrap(), "Linux version 6.1\n");
+        insta::assert_snapshot!(kept("no-snapshot.txt").unwrap(), @"no-machine: the machine can't be saved or restored: QEMU was not done within 30 s");
+        assert!(!folder.path().join(name::CONSOLE).exists());
+    }
+}
