@@ -28,7 +28,7 @@ test: build
 ## build: both programs, static and optimised
 build: install-deps
 	packaging/cargo build --profile engine --package keel --target $(TARGET) --locked
-	packaging/cargo build --release --package seaworthy --target $(TARGET) --locked
+	packaging/cargo build --release --package seaworthy --package guest-tool --target $(TARGET) --locked
 
 ## check: what CI demands beyond the tests
 check:

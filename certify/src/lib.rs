@@ -11,7 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 mod durable;
-pub mod guest_tool;
+mod guest_tool;
 pub mod journal;
 pub mod judge;
 pub mod provision;

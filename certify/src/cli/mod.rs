@@ -74,7 +74,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return code;
     }
     // Inside of a container this program answers to its applets' names.
-    if let Some(status) = crate::guest_tool::dispatch(args.iter().cloned()) {
+    if let Some(status) = crate::guest_tool::dispatch(&args) {
         return ExitCode::from(status);
     }
     let cli = match Cli::try_parse_from(args) {

@@ -6,28 +6,33 @@
 //! (`EROFS: write /etc/x`) on standard error and exits 1. `try` runs several applets and
 //! prints one line for each: `ok`, `ok ANSWER`, or the error's name alone, so that a case can
 //! ask for exactly the refusal that the specification gives.
+//!
+//! It needs neither the standard library nor, for its system calls, a C library, so that the
+//! program of its own can do without both.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod applet;
 mod basic;
+mod directory;
+mod errno;
 mod files;
 mod hunt;
+mod links;
 mod net;
 mod probe;
 mod process;
+mod remove;
 mod signals;
+mod start;
+mod stream;
 mod sys;
 mod together;
 
 pub use applet::{Applet, AppletError, applets, dispatch, main};
-pub(crate) use signals::READY;
-
-use std::path::{Path, PathBuf};
-
-/// The name of the tool as a program of its own.
-pub(crate) const PROGRAM: &str = "seaworthy-guest-tool";
-
-/// The tool as a program of its own, if it lies beside `seaworthy`. It is an eighth of its size,
-/// and every layer with it is hashed, unpacked and, by a driver that copies, copied again.
-pub(crate) fn beside(seaworthy: &Path) -> Option<PathBuf> {
-    Some(seaworthy.with_file_name(PROGRAM)).filter(|program| program.is_file())
-}
+pub use signals::READY;
+pub use stream::complain;
+pub use sys::exit;

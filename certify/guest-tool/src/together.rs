@@ -1,8 +1,10 @@
 //! Several applets in one process.
 
-use std::fmt::Write as _;
+use alloc::format;
+use alloc::string::String;
 
-use super::applet::{Applet, AppletError, call};
+use crate::applet::{Applet, AppletError, call};
+use crate::errno;
 
 pub(super) const APPLETS: &[Applet] = &[
     Applet {
@@ -32,7 +34,7 @@ fn attempt_each(args: &[String]) -> Result<String, AppletError> {
                 text += format!("ok {answer}").trim_end();
             }
             Err(AppletError::Refused { errno, .. }) => {
-                let _ = write!(text, "{errno:?}");
+                text += errno::name(errno);
             }
             Err(other @ (AppletError::Usage { .. } | AppletError::Status(_))) => return Err(other),
         }
@@ -52,6 +54,9 @@ fn one_by_one(args: &[String]) -> Result<String, AppletError> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::ToOwned;
+    use std::vec::Vec;
+
     use super::*;
 
     fn words(line: &str) -> Vec<String> {

@@ -1,11 +1,19 @@
 //! Applets that say what a process finds about itself.
 
-use std::fmt::Write as _;
-use std::io::{IsTerminal, Read, Write};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write as _;
 
-use nix::unistd;
+use rustix::fs::{Gid, Mode, OFlags, open, readlink};
+use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
+use rustix::system::{sethostname, uname};
+use rustix::termios::isatty;
 
-use super::applet::{Applet, AppletError};
+use crate::applet::{Applet, AppletError};
+use crate::directory;
+use crate::stream::{self, ERR, IN, OUT};
+use crate::sys::environment;
 
 pub(super) const APPLETS: &[Applet] = &[
     Applet {
@@ -90,12 +98,7 @@ fn args(args: &[String]) -> String {
 
 /// Standard input to standard output, to the last byte.
 fn copy(_: &[String]) -> Result<String, AppletError> {
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
-        .read_to_end(&mut bytes)
-        .and_then(|_| std::io::stdout().lock().write_all(&bytes))
-        .map_err(AppletError::failed("copy"))?;
+    stream::copy().map_err(AppletError::refused("copy"))?;
     Ok(String::new())
 }
 
@@ -105,76 +108,87 @@ fn both(args: &[String]) -> Result<String, AppletError> {
         .first()
         .and_then(|arg| arg.parse().ok())
         .ok_or_else(AppletError::usage)?;
+    let mut line = String::new();
     for round in 1..=rounds {
-        writeln!(std::io::stdout().lock(), "out {round}")
-            .and_then(|()| writeln!(std::io::stderr().lock(), "err {round}"))
-            .map_err(AppletError::failed("both"))?;
+        for (stream, name) in [(OUT, "out"), (ERR, "err")] {
+            line.clear();
+            let _ = writeln!(line, "{name} {round}");
+            stream::say(stream, line.as_bytes()).map_err(AppletError::refused("both"))?;
+        }
     }
     Ok(String::new())
 }
 
 /// The environment, sorted, or the values of some variables.
 fn env(args: &[String]) -> String {
-    let mut all: Vec<(String, String)> = std::env::vars_os()
-        .map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
-        })
+    let mut all: Vec<(String, String)> = environment()
+        .filter_map(|variable| variable_of(variable.to_bytes()))
         .filter(|(name, _)| args.is_empty() || args.contains(name))
         .collect();
-    all.sort();
+    all.sort_unstable();
     all.iter().fold(String::new(), |mut text, (name, value)| {
         let _ = writeln!(text, "{name}={value}");
         text
     })
 }
 
+/// Name and value. A name may begin with `=`; what has no name and no `=` is no variable.
+fn variable_of(text: &[u8]) -> Option<(String, String)> {
+    let end = text.iter().skip(1).position(|byte| *byte == b'=')? + 1;
+    let (name, value) = text.split_at_checked(end)?;
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((lossy(name), lossy(value.get(1..)?)))
+}
+
 /// `uid=1000 euid=1000 gid=1000 egid=1000 groups=4,27`
 fn id(_: &[String]) -> Result<String, AppletError> {
-    let mut groups: Vec<u32> = unistd::getgroups()
+    let mut groups: Vec<u32> = getgroups()
         .map_err(AppletError::refused("getgroups"))?
         .into_iter()
-        .map(unistd::Gid::as_raw)
+        .map(Gid::as_raw)
         .collect();
     groups.sort_unstable();
     let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
     Ok(format!(
         "uid={} euid={} gid={} egid={} groups={}\n",
-        unistd::getuid(),
-        unistd::geteuid(),
-        unistd::getgid(),
-        unistd::getegid(),
+        getuid().as_raw(),
+        geteuid().as_raw(),
+        getgid().as_raw(),
+        getegid().as_raw(),
         groups.join(","),
     ))
 }
 
 /// The kernel's own idea of the working directory: `(unreachable)/…` where it is outside of
-/// the root, which the standard library would hide.
+/// the root, which a C library would hide.
 fn pwd(_: &[String]) -> Result<String, AppletError> {
-    let link = std::fs::read_link("/proc/self/cwd").map_err(AppletError::failed("readlink cwd"))?;
-    let call = unistd::getcwd().map_err(AppletError::refused("getcwd"))?;
-    Ok(format!("{} {}\n", link.display(), call.display()))
+    let link =
+        readlink("/proc/self/cwd", Vec::new()).map_err(AppletError::refused("readlink cwd"))?;
+    let call = getcwd(Vec::new()).map_err(AppletError::refused("getcwd"))?;
+    Ok(format!(
+        "{} {}\n",
+        link.to_string_lossy(),
+        call.to_string_lossy()
+    ))
 }
 
 /// The host name, after setting it where one is given.
 fn hostname(args: &[String]) -> Result<String, AppletError> {
     if let Some(name) = args.first() {
-        unistd::sethostname(name).map_err(AppletError::refused(format!("sethostname {name}")))?;
+        sethostname(name.as_bytes())
+            .map_err(AppletError::refused(format!("sethostname {name}")))?;
     }
-    let name = nix::sys::utsname::uname().map_err(AppletError::refused("uname"))?;
-    Ok(format!("{}\n", name.nodename().to_string_lossy()))
+    Ok(format!("{}\n", uname().nodename().to_string_lossy()))
 }
 
 /// Which of the three standard streams are terminals, and whether it is the controlling one.
 fn tty() -> String {
-    let controlling = std::fs::File::open("/dev/tty").is_ok();
+    let controlling = open("/dev/tty", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).is_ok();
     format!(
         "stdin={} stdout={} stderr={} controlling={controlling}\n",
-        std::io::stdin().is_terminal(),
-        std::io::stdout().is_terminal(),
-        std::io::stderr().is_terminal(),
+        isatty(IN),
+        isatty(OUT),
+        isatty(ERR),
     )
 }
 
@@ -182,16 +196,14 @@ fn tty() -> String {
 /// that lists them is left out.
 fn fds(_: &[String]) -> Result<String, AppletError> {
     let mut text = String::new();
-    let entries = std::fs::read_dir("/proc/self/fd").map_err(AppletError::failed("read fd"))?;
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    // The one that listed them is closed by now, and can't be read.
+    for name in directory::names("/proc/self/fd").map_err(AppletError::refused("read fd"))? {
         let number: i32 = name.parse().unwrap_or(-1);
-        let Ok(open_on) = std::fs::read_link(entry.path()) else {
+        let Ok(open_on) = readlink(format!("/proc/self/fd/{name}"), Vec::new()) else {
             continue;
         };
-        let own = open_on.to_string_lossy().ends_with("/fd") && open_on.starts_with("/proc");
-        if number > 2 && !own {
-            let _ = writeln!(text, "{number} {}", open_on.display());
+        if number > 2 {
+            let _ = writeln!(text, "{number} {}", open_on.to_string_lossy());
         }
     }
     Ok(text)

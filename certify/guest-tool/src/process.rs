@@ -1,15 +1,22 @@
 //! Applets that start processes and use memory and processor.
 
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
-use nix::errno::Errno;
+use rustix::fs::{Mode, OFlags, open, stat};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, kill_process};
+use rustix::thread::{Timespec, nanosleep};
 
-use super::applet::{Applet, AppletError};
-use super::signals::{forever, ready};
+use crate::applet::{Applet, AppletError};
+use crate::signals::{forever, ready};
+use crate::start::{self, Output, myself};
+use crate::stream::{OUT, read_to_end, say};
+use crate::{directory, errno};
 
 pub(super) const APPLETS: &[Applet] = &[
     Applet {
@@ -54,19 +61,11 @@ pub(super) const APPLETS: &[Applet] = &[
     },
 ];
 
-/// This program under another applet's name.
-fn myself(applet: &str) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0(applet);
-    command.stdin(Stdio::null());
-    command
-}
-
 /// Prints the words, says that it is ready, and stays.
 fn pause(args: &[String]) -> Result<String, AppletError> {
-    use std::io::Write;
     if !args.is_empty() {
-        drop(writeln!(std::io::stdout().lock(), "{}", args.join(" ")));
+        // Who reads it is not what a process that stays is about.
+        let _ = say(OUT, (args.join(" ") + "\n").as_bytes());
     }
     ready()?;
     forever()
@@ -80,22 +79,23 @@ fn forks(args: &[String]) -> Result<String, AppletError> {
         .and_then(|arg| arg.parse().ok())
         .ok_or_else(AppletError::usage)?;
     let mut children = Vec::new();
-    let mut why = "all were started".to_owned();
+    let mut why = "all were started";
     while children.len() < most {
-        match myself("pause").spawn() {
+        match myself("pause", Output::Inherited) {
             Ok(child) => children.push(child),
             Err(error) => {
-                why = format!("{:?}", Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+                why = errno::name(error);
                 break;
             }
         }
     }
     let started = children.len();
-    for child in &mut children {
-        drop(child.kill());
+    for child in &children {
+        // Refused only if it has ended by itself.
+        let _ = kill_process(*child, Signal::KILL);
     }
-    for mut child in children {
-        drop(child.wait());
+    for child in children {
+        start::wait(child);
     }
     Ok(format!("{started} {why}\n"))
 }
@@ -110,12 +110,32 @@ fn alloc(args: &[String]) -> Result<String, AppletError> {
     // One call takes it all. A loop out here could go on for minutes at its limit: the kernel
     // reclaims the very page that the loop runs in, reads it again with all that lies around it,
     // and takes that for progress. Before 4.19 such a call is refused where the loop is killed.
-    drop(File::open("/dev/zero").and_then(|mut zero| zero.read_exact(&mut memory)));
+    let _ = read_file_into("/dev/zero", &mut memory);
     memory.fill(0xa5);
     Ok(format!(
         "{} MiB\n",
-        std::hint::black_box(memory).len() >> 20
+        core::hint::black_box(memory).len() >> 20
     ))
+}
+
+/// Fills `room` from a file, in one call if the kernel does it in one.
+fn read_file_into(path: &str, mut room: &mut [u8]) -> Result<(), Errno> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    while !room.is_empty() {
+        match rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *room))? {
+            0 => break,
+            got => room = room.get_mut(got..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
+/// A small file as text; nothing if it can't be read.
+fn text_of(path: &str) -> Option<String> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut bytes = Vec::new();
+    read_to_end(file, &mut bytes, 1 << 20).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 /// Computes until it is ended.
@@ -123,7 +143,7 @@ fn burn(_: &[String]) -> Result<String, AppletError> {
     ready()?;
     let mut number = 1_u64;
     loop {
-        number = std::hint::black_box(
+        number = core::hint::black_box(
             number
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1),
@@ -134,46 +154,53 @@ fn burn(_: &[String]) -> Result<String, AppletError> {
 /// Leaves a grandchild to process 1, lets it end, and says whether it was `reaped` or stays a
 /// `zombie`.
 fn orphan(_: &[String]) -> Result<String, AppletError> {
-    let child = myself("leave-child")
-        .stdout(Stdio::piped())
-        .output()
-        .map_err(AppletError::failed("start leave-child"))?;
-    let pid = String::from_utf8_lossy(&child.stdout).trim().to_owned();
-    let proc = format!("/proc/{pid}");
-    // Thirty seconds for a machine without hardware virtualisation; a reaper takes microseconds.
-    let end = Instant::now() + Duration::from_secs(30);
-    while fs::exists(&proc).unwrap_or(false) {
-        if Instant::now() > end {
-            let status = fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
+    let (answer, into) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(AppletError::refused("start leave-child"))?;
+    let child = myself("leave-child", Output::Pipe(&into))
+        .map_err(AppletError::refused("start leave-child"))?;
+    drop(into);
+    let mut pid = Vec::new();
+    read_to_end(&answer, &mut pid, 64).map_err(AppletError::refused("start leave-child"))?;
+    start::wait(child);
+    let proc = format!("/proc/{}", String::from_utf8_lossy(&pid).trim());
+    let mut rounds = 0;
+    while stat(proc.as_str()).is_ok() {
+        if rounds == ROUNDS {
+            let status = text_of(&format!("{proc}/status")).unwrap_or_default();
             let zombie = status.lines().any(|line| line.starts_with("State:\tZ"));
             return Ok(if zombie { "zombie\n" } else { "running\n" }.to_owned());
         }
-        std::thread::sleep(Duration::from_millis(5));
+        rounds += 1;
+        // Woken early, it looks early.
+        let _ = nanosleep(&ROUND);
     }
     Ok("reaped\n".to_owned())
 }
 
+/// How long `orphan` waits before it looks again.
+const ROUND: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 5_000_000,
+};
+/// Thirty seconds of it, for a machine without hardware virtualisation; a reaper takes
+/// microseconds.
+const ROUNDS: u32 = 6000;
+
 /// Starts a child that ends soon, prints its process id, and ends first.
 fn leave_child(_: &[String]) -> Result<String, AppletError> {
-    let child = myself("true")
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(AppletError::failed("start true"))?;
-    Ok(format!("{}\n", child.id()))
+    let child = myself("true", Output::Nowhere).map_err(AppletError::refused("start true"))?;
+    Ok(format!("{}\n", child.as_raw_pid()))
 }
 
 /// `PID PPID NAME`, one visible process a line, in order.
 fn processes(_: &[String]) -> Result<String, AppletError> {
     let mut lines: Vec<(u32, String)> = Vec::new();
-    for entry in fs::read_dir("/proc")
-        .map_err(AppletError::failed("ls /proc"))?
-        .flatten()
-    {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+    for name in directory::names("/proc").map_err(AppletError::refused("ls /proc"))? {
+        let Ok(pid) = name.parse::<u32>() else {
             continue;
         };
         // One that ended meanwhile is left out.
-        let Ok(status) = fs::read_to_string(entry.path().join("status")) else {
+        let Some(status) = text_of(&format!("/proc/{pid}/status")) else {
             continue;
         };
         let field = |name: &str| {
@@ -187,13 +214,13 @@ fn processes(_: &[String]) -> Result<String, AppletError> {
             format!("{pid} {} {}\n", field("PPid:"), field("Name:")),
         ));
     }
-    lines.sort();
+    lines.sort_unstable();
     Ok(lines.into_iter().map(|(_, line)| line).collect())
 }
 
 /// Becomes PROGRAM.
 fn replace(args: &[String]) -> Result<String, AppletError> {
     let (program, rest) = args.split_first().ok_or_else(AppletError::usage)?;
-    let error = Command::new(program).args(rest).exec();
-    Err(AppletError::failed(format!("exec {program}"))(error))
+    let refusal = start::replace(program, rest);
+    Err(AppletError::refused(format!("exec {program}"))(refusal))
 }

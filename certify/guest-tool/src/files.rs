@@ -1,16 +1,19 @@
 //! Applets on files.
 
-use std::ffi::CString;
-use std::fmt::Write as _;
-use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
 
-use nix::errno::Errno;
-use nix::sys::stat::{Mode, SFlag, makedev, mknod as make_node};
+use rustix::fd::OwnedFd;
+use rustix::fs::{self, CWD, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
 
-use super::applet::{Applet, AppletError};
-use super::sys;
+use crate::applet::{Applet, AppletError};
+use crate::stream::{read_to_end, write_all};
+use crate::{directory, remove};
 
 pub(super) const APPLETS: &[Applet] = &[
     Applet {
@@ -21,20 +24,12 @@ pub(super) const APPLETS: &[Applet] = &[
     Applet {
         name: "write",
         usage: "FILE TEXT",
-        run: |args| {
-            put(
-                args,
-                fs::OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true),
-            )
-        },
+        run: |args| put(args, NEW),
     },
     Applet {
         name: "append",
         usage: "FILE TEXT",
-        run: |args| put(args, fs::OpenOptions::new().append(true)),
+        run: |args| put(args, OFlags::WRONLY | OFlags::APPEND),
     },
     Applet {
         name: "open-write",
@@ -59,22 +54,26 @@ pub(super) const APPLETS: &[Applet] = &[
     Applet {
         name: "rm",
         usage: "PATH",
-        run: |args| on_one(args, "rm", |path| fs::remove_file(path)),
+        run: |args| on_one(args, "rm", |path| fs::unlink(path)),
     },
     Applet {
         name: "rmdir",
         usage: "PATH",
-        run: |args| on_one(args, "rmdir", |path| fs::remove_dir(path)),
+        run: |args| on_one(args, "rmdir", |path| fs::rmdir(path)),
     },
     Applet {
         name: "rm-tree",
         usage: "PATH",
-        run: |args| on_one(args, "rm-tree", |path| fs::remove_dir_all(path)),
+        run: |args| on_one(args, "rm-tree", remove::tree),
     },
     Applet {
         name: "mkdir",
         usage: "PATH",
-        run: |args| on_one(args, "mkdir", |path| fs::create_dir(path)),
+        run: |args| {
+            on_one(args, "mkdir", |path| {
+                fs::mkdir(path, Mode::from_raw_mode(0o777))
+            })
+        },
     },
     Applet {
         name: "mv",
@@ -84,16 +83,12 @@ pub(super) const APPLETS: &[Applet] = &[
     Applet {
         name: "ln",
         usage: "EXISTING NEW",
-        run: |args| on_two(args, "ln", |from, to| fs::hard_link(from, to)),
+        run: |args| on_two(args, "ln", |from, to| fs::link(from, to)),
     },
     Applet {
         name: "symlink",
         usage: "TARGET NEW",
-        run: |args| {
-            on_two(args, "symlink", |from, to| {
-                std::os::unix::fs::symlink(from, to)
-            })
-        },
+        run: |args| on_two(args, "symlink", |from, to| fs::symlink(from, to)),
     },
     Applet {
         name: "readlink",
@@ -132,6 +127,13 @@ pub(super) const APPLETS: &[Applet] = &[
     },
 ];
 
+/// A file to write anew.
+const NEW: OFlags = OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::TRUNC);
+
+fn open(path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))
+}
+
 /// Files one after the other, at most 1 MiB each: `/proc/kcore` must not be read to its end.
 fn read(args: &[String]) -> Result<String, AppletError> {
     if args.is_empty() {
@@ -139,27 +141,27 @@ fn read(args: &[String]) -> Result<String, AppletError> {
     }
     let mut bytes = Vec::new();
     for path in args {
-        fs::File::open(path)
-            .and_then(|file| file.take(1 << 20).read_to_end(&mut bytes))
-            .map_err(AppletError::failed(format!("read {path}")))?;
+        open(path, OFlags::RDONLY)
+            .and_then(|file| read_to_end(file, &mut bytes, 1 << 20))
+            .map_err(AppletError::refused(format!("read {path}")))?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn put(args: &[String], how: &fs::OpenOptions) -> Result<String, AppletError> {
+fn put(args: &[String], how: OFlags) -> Result<String, AppletError> {
     let [path, text] = args else {
         return Err(AppletError::usage());
     };
-    how.open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(AppletError::failed(format!("write {path}")))?;
+    open(path, how)
+        .and_then(|file| write_all(file, text.as_bytes()))
+        .map_err(AppletError::refused(format!("write {path}")))?;
     Ok(String::new())
 }
 
 /// Opens for writing and changes nothing.
 fn open_write(args: &[String]) -> Result<String, AppletError> {
     on_one(args, "open-write", |path| {
-        fs::OpenOptions::new().write(true).open(path).map(drop)
+        open(path, OFlags::WRONLY).map(drop)
     })
 }
 
@@ -170,10 +172,9 @@ fn fill(args: &[String]) -> Result<String, AppletError> {
     };
     let mib: usize = mib.parse().map_err(|_| AppletError::usage())?;
     let block = vec![0x5a_u8; 1 << 20];
-    let mut file = fs::File::create(path).map_err(AppletError::failed(format!("create {path}")))?;
+    let file = open(path, NEW).map_err(AppletError::refused(format!("create {path}")))?;
     for _ in 0..mib {
-        file.write_all(&block)
-            .map_err(AppletError::failed(format!("write {path}")))?;
+        write_all(&file, &block).map_err(AppletError::refused(format!("write {path}")))?;
     }
     Ok(String::new())
 }
@@ -183,30 +184,29 @@ fn stat(args: &[String]) -> Result<String, AppletError> {
     let mut text = String::new();
     for path in args {
         let meta =
-            fs::symlink_metadata(path).map_err(AppletError::failed(format!("stat {path}")))?;
-        let kind = meta.file_type();
-        let kind = match () {
-            () if kind.is_dir() => "dir",
-            () if kind.is_symlink() => "link",
-            () if kind.is_char_device() => "char",
-            () if kind.is_block_device() => "block",
-            () if kind.is_fifo() => "fifo",
-            () if kind.is_socket() => "socket",
-            () => "file",
+            fs::lstat(path.as_str()).map_err(AppletError::refused(format!("stat {path}")))?;
+        let kind = match FileType::from_raw_mode(meta.st_mode) {
+            FileType::Directory => "dir",
+            FileType::Symlink => "link",
+            FileType::CharacterDevice => "char",
+            FileType::BlockDevice => "block",
+            FileType::Fifo => "fifo",
+            FileType::Socket => "socket",
+            FileType::RegularFile | FileType::Unknown => "file",
         };
-        let device = meta.rdev();
+        let device = meta.st_rdev;
         let _ = writeln!(
             text,
             "{path} {kind} {:04o} {} {} {} {} {} {} {}:{}",
-            meta.mode() & 0o7777,
-            meta.uid(),
-            meta.gid(),
-            meta.size(),
-            meta.mtime(),
-            meta.nlink(),
-            meta.ino(),
-            nix::sys::stat::major(device),
-            nix::sys::stat::minor(device),
+            meta.st_mode & 0o7777,
+            meta.st_uid,
+            meta.st_gid,
+            meta.st_size,
+            meta.st_mtime,
+            meta.st_nlink,
+            meta.st_ino,
+            fs::major(device),
+            fs::minor(device),
         );
     }
     Ok(text)
@@ -217,13 +217,8 @@ fn list(args: &[String]) -> Result<String, AppletError> {
     let [path] = args else {
         return Err(AppletError::usage());
     };
-    let mut names: Vec<String> = fs::read_dir(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(AppletError::failed(format!("ls {path}")))?
-        .iter()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
+    let mut names = directory::names(path).map_err(AppletError::refused(format!("ls {path}")))?;
+    names.sort_unstable();
     Ok(names
         .iter()
         .fold(String::new(), |text, name| text + name + "\n"))
@@ -232,24 +227,24 @@ fn list(args: &[String]) -> Result<String, AppletError> {
 fn on_one(
     args: &[String],
     verb: &str,
-    act: impl FnOnce(&str) -> std::io::Result<()>,
+    act: impl FnOnce(&str) -> Result<(), Errno>,
 ) -> Result<String, AppletError> {
     let [path] = args else {
         return Err(AppletError::usage());
     };
-    act(path).map_err(AppletError::failed(format!("{verb} {path}")))?;
+    act(path).map_err(AppletError::refused(format!("{verb} {path}")))?;
     Ok(String::new())
 }
 
 fn on_two(
     args: &[String],
     verb: &str,
-    act: impl FnOnce(&str, &str) -> std::io::Result<()>,
+    act: impl FnOnce(&str, &str) -> Result<(), Errno>,
 ) -> Result<String, AppletError> {
     let [one, other] = args else {
         return Err(AppletError::usage());
     };
-    act(one, other).map_err(AppletError::failed(format!("{verb} {one} {other}")))?;
+    act(one, other).map_err(AppletError::refused(format!("{verb} {one} {other}")))?;
     Ok(String::new())
 }
 
@@ -257,8 +252,9 @@ fn readlink(args: &[String]) -> Result<String, AppletError> {
     let [path] = args else {
         return Err(AppletError::usage());
     };
-    let target = fs::read_link(path).map_err(AppletError::failed(format!("readlink {path}")))?;
-    Ok(format!("{}\n", target.display()))
+    let target = fs::readlink(path.as_str(), Vec::new())
+        .map_err(AppletError::refused(format!("readlink {path}")))?;
+    Ok(format!("{}\n", target.to_string_lossy()))
 }
 
 fn chmod(args: &[String]) -> Result<String, AppletError> {
@@ -266,8 +262,8 @@ fn chmod(args: &[String]) -> Result<String, AppletError> {
         return Err(AppletError::usage());
     };
     let mode = u32::from_str_radix(mode, 8).map_err(|_| AppletError::usage())?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(AppletError::failed(format!("chmod {path}")))?;
+    fs::chmod(path.as_str(), Mode::from_raw_mode(mode))
+        .map_err(AppletError::refused(format!("chmod {path}")))?;
     Ok(String::new())
 }
 
@@ -275,10 +271,12 @@ fn chown(args: &[String]) -> Result<String, AppletError> {
     let [uid, gid, path] = args else {
         return Err(AppletError::usage());
     };
-    let uid = uid.parse().map_err(|_| AppletError::usage())?;
-    let gid = gid.parse().map_err(|_| AppletError::usage())?;
-    std::os::unix::fs::chown(path, Some(uid), Some(gid))
-        .map_err(AppletError::failed(format!("chown {path}")))?;
+    let uid: u32 = uid.parse().map_err(|_| AppletError::usage())?;
+    let gid: u32 = gid.parse().map_err(|_| AppletError::usage())?;
+    // The last number of all stands for no change.
+    let uid = (uid != u32::MAX).then(|| Uid::from_raw(uid));
+    let gid = (gid != u32::MAX).then(|| Gid::from_raw(gid));
+    fs::chown(path.as_str(), uid, gid).map_err(AppletError::refused(format!("chown {path}")))?;
     Ok(String::new())
 }
 
@@ -287,17 +285,18 @@ fn mknod(args: &[String]) -> Result<String, AppletError> {
         return Err(AppletError::usage());
     };
     let kind = if kind == "b" {
-        SFlag::S_IFBLK
+        FileType::BlockDevice
     } else {
-        SFlag::S_IFCHR
+        FileType::CharacterDevice
     };
     let major = major.parse().map_err(|_| AppletError::usage())?;
     let minor = minor.parse().map_err(|_| AppletError::usage())?;
-    make_node(
+    fs::mknodat(
+        CWD,
         path.as_str(),
         kind,
-        Mode::from_bits_truncate(0o600),
-        makedev(major, minor),
+        Mode::from_raw_mode(0o600),
+        fs::makedev(major, minor),
     )
     .map_err(AppletError::refused(format!("mknod {path}")))?;
     Ok(String::new())
@@ -307,7 +306,8 @@ fn setxattr(args: &[String]) -> Result<String, AppletError> {
     let [path, name, value] = args else {
         return Err(AppletError::usage());
     };
-    sys::set_xattr(&text(path)?, &text(name)?, value.as_bytes())
+    let flags = XattrFlags::empty();
+    fs::lsetxattr(path.as_str(), name.as_str(), value.as_bytes(), flags)
         .map_err(AppletError::refused(format!("setxattr {path} {name}")))?;
     Ok(String::new())
 }
@@ -316,35 +316,22 @@ fn getxattr(args: &[String]) -> Result<String, AppletError> {
     let [path, name] = args else {
         return Err(AppletError::usage());
     };
-    let value = sys::get_xattr(&text(path)?, &text(name)?)
+    let mut value = [0_u8; 4096];
+    let length = fs::lgetxattr(path.as_str(), name.as_str(), &mut value)
         .map_err(AppletError::refused(format!("getxattr {path} {name}")))?;
     // Hexadecimal: the kernel's own attributes are binary.
-    Ok(value.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }) + "\n")
-}
-
-/// A C string of an argument, which can't hold a NUL as it was one before.
-fn text(argument: &str) -> Result<CString, AppletError> {
-    CString::new(argument).map_err(|_| AppletError::usage())
+    Ok(value
+        .iter()
+        .take(length)
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+        + "\n")
 }
 
 fn mount_tmpfs(args: &[String]) -> Result<String, AppletError> {
-    use nix::mount::{MsFlags, mount};
-    let [path] = args else {
-        return Err(AppletError::usage());
-    };
-    mount(
-        Some("tmpfs"),
-        path.as_str(),
-        Some("tmpfs"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .map_err(|errno: Errno| AppletError::Refused {
-        errno,
-        what: format!("mount {path}"),
-    })?;
-    Ok(String::new())
+    on_one(args, "mount", |path| {
+        rustix::mount::mount("tmpfs", path, "tmpfs", MountFlags::empty(), None)
+    })
 }

@@ -1,12 +1,15 @@
 //! What an applet is, and how one is found and run.
 
-use std::ffi::OsString;
-use std::io::Write;
-use std::path::Path;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
-use nix::errno::Errno;
+use rustix::io::Errno;
 
-use super::{basic, files, hunt, net, probe, process, signals, together};
+use crate::stream::{OUT, complain, say};
+use crate::{basic, errno, files, hunt, net, probe, process, signals, together};
 
 /// One applet.
 #[derive(Debug, Clone, Copy)]
@@ -20,10 +23,9 @@ pub struct Applet {
 }
 
 /// Why an applet has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum AppletError {
     /// The kernel refused.
-    #[error("{errno:?}: {what}")]
     Refused {
         /// Its reason.
         errno: Errno,
@@ -31,7 +33,6 @@ pub enum AppletError {
         what: String,
     },
     /// Wrong arguments: a fault of the case.
-    #[error("usage: {name} {usage}")]
     Usage {
         /// The applet.
         name: String,
@@ -39,23 +40,26 @@ pub enum AppletError {
         usage: &'static str,
     },
     /// It ends with this status and says nothing.
-    #[error("exit status {0}")]
     Status(u8),
 }
+
+impl fmt::Display for AppletError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { errno, what } => write!(f, "{}: {what}", errno::name(*errno)),
+            Self::Usage { name, usage } => write!(f, "usage: {name} {usage}"),
+            Self::Status(status) => write!(f, "exit status {status}"),
+        }
+    }
+}
+
+impl core::error::Error for AppletError {}
 
 impl AppletError {
     /// The kernel's refusal of `what`.
     pub(super) fn refused(what: impl Into<String>) -> impl FnOnce(Errno) -> Self {
         |errno| Self::Refused {
             errno,
-            what: what.into(),
-        }
-    }
-
-    /// The same, from the standard library's form of an error.
-    pub(super) fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        |error| Self::Refused {
-            errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
             what: what.into(),
         }
     }
@@ -104,51 +108,52 @@ pub(super) fn call(name: &str, args: &[String]) -> Result<String, AppletError> {
 
 /// Runs the applet that is called for, if one is: by the program's own file name, or by the
 /// words `guest-tool APPLET`. Its exit status.
-pub fn dispatch(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
+pub fn dispatch(mut args: impl Iterator<Item = Vec<u8>>) -> Option<u8> {
     let program = args.next()?;
-    let name = Path::new(&program).file_name()?.to_str()?;
-    if let Some(applet) = applets().find(|applet| applet.name == name) {
+    let name = file_name(&program)?;
+    if let Some(applet) = applets().find(|applet| applet.name.as_bytes() == name) {
         return Some(run(applet.name, args));
     }
     let verb = args.next()?;
     let applet = args.next()?;
-    (verb == "guest-tool").then(|| run(&applet.to_string_lossy(), args))
+    (verb == b"guest-tool").then(|| run(&String::from_utf8_lossy(&applet), args))
+}
+
+/// The last part of a path.
+fn file_name(path: &[u8]) -> Option<&[u8]> {
+    let mut parts = path.rsplit(|byte| *byte == b'/');
+    parts
+        .find(|part| !matches!(*part, b"" | b"."))
+        .filter(|part| *part != b"..")
 }
 
 /// The tool as a program of its own: its exit status.
-pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
+pub fn main(args: impl Iterator<Item = Vec<u8>>) -> u8 {
     dispatch(args).unwrap_or_else(|| {
-        drop(writeln!(
-            std::io::stderr().lock(),
-            "usage: seaworthy-guest-tool guest-tool APPLET [ARGUMENT…]"
-        ));
+        complain("usage: seaworthy-guest-tool guest-tool APPLET [ARGUMENT…]\n");
         2
     })
 }
 
 /// Runs the applet `name` as the whole of this process.
-fn run(name: &str, args: impl Iterator<Item = OsString>) -> u8 {
-    let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
-    match call(name, &args) {
-        Ok(answer) => {
-            let mut out = std::io::stdout().lock();
-            let written = out.write_all(answer.as_bytes());
-            u8::from(written.and_then(|()| out.flush()).is_err())
-        }
-        Err(AppletError::Status(status)) => status,
-        Err(error @ AppletError::Refused { .. }) => {
-            drop(writeln!(std::io::stderr().lock(), "{error}"));
-            1
-        }
-        Err(error @ AppletError::Usage { .. }) => {
-            drop(writeln!(std::io::stderr().lock(), "{error}"));
-            2
-        }
-    }
+fn run(name: &str, args: impl Iterator<Item = Vec<u8>>) -> u8 {
+    let args: Vec<String> = args
+        .map(|arg| String::from_utf8_lossy(&arg).into_owned())
+        .collect();
+    let (error, status) = match call(name, &args) {
+        Ok(answer) => return u8::from(say(OUT, answer.as_bytes()).is_err()),
+        Err(AppletError::Status(status)) => return status,
+        Err(error @ AppletError::Refused { .. }) => (error, 1),
+        Err(error @ AppletError::Usage { .. }) => (error, 2),
+    };
+    complain(&format!("{error}\n"));
+    status
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
@@ -163,11 +168,17 @@ mod tests {
 
     #[test]
     fn an_applet_is_called_by_the_programs_name_or_by_a_word() {
-        let words = |line: &'static str| line.split(' ').map(OsString::from);
-        for line in ["/bin/true", "/setuid guest-tool true"] {
+        let words = |line: &'static str| line.split(' ').map(|word| word.as_bytes().to_vec());
+        for line in ["/bin/true", "true/", "/setuid guest-tool true"] {
             assert!(dispatch(words(line)).is_some(), "{line}");
         }
-        for line in ["seaworthy", "seaworthy guest-tool", "seaworthy check true"] {
+        for line in [
+            "",
+            "seaworthy",
+            "seaworthy guest-tool",
+            "seaworthy check true",
+            " guest-tool true",
+        ] {
             assert!(dispatch(words(line)).is_none(), "{line}");
         }
     }
