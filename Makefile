@@ -9,6 +9,8 @@ TARGET ?= $(shell uname -m)-unknown-linux-gnu
 CARGO  ?= cargo
 BIN    := target/$(TARGET)
 OUT    ?= target/certify
+# Elsewhere the tool has a C library, as it has no start of its own there.
+TOOL_FEATURES := $(if $(filter x86_64% aarch64% i686%,$(TARGET)),--features freestanding)
 TEST_KERNELS := debian-11/5.10/amd64 debian-12/6.1/amd64 debian-13/6.12/amd64 newest/amd64
 
 .PHONY: certify test build check bench docs install-deps clean
@@ -25,16 +27,19 @@ test: build
 	packaging/cargo test --workspace --all-targets --target $(TARGET) --locked
 	packaging/cargo test --workspace --doc --target $(TARGET) --locked
 
-## build: both programs, static and optimised
+## build: both programs, static and optimised, and the small tool beside `seaworthy`
 build: install-deps
 	packaging/cargo build --profile engine --package keel --target $(TARGET) --locked
-	packaging/cargo build --release --package seaworthy --package guest-tool --target $(TARGET) --locked
+	packaging/cargo build --release --package seaworthy --target $(TARGET) --locked
+	packaging/cargo build --profile guest-tool --package guest-tool $(TOOL_FEATURES) --target $(TARGET) --locked
+	install -C $(BIN)/guest-tool/seaworthy-guest-tool $(BIN)/release/
 
 ## check: what CI demands beyond the tests
 check:
 	packaging/install-deps test
 	packaging/cargo fmt --all --check
 	packaging/cargo clippy --workspace --all-targets --target $(TARGET) --locked -- -D warnings
+	packaging/cargo clippy --profile guest-tool --package guest-tool $(TOOL_FEATURES) --target $(TARGET) --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" packaging/cargo doc --workspace --no-deps --document-private-items --target $(TARGET) --locked
 	packaging/cargo-deny check licenses bans sources
 

@@ -8,7 +8,7 @@
 //! ask for exactly the refusal that the specification gives.
 //!
 //! It needs neither the standard library nor, for its system calls, a C library, so that the
-//! program of its own can do without both.
+//! program of its own can do without both (decision 0062).
 #![no_std]
 
 extern crate alloc;

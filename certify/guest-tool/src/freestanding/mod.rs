@@ -1,0 +1,35 @@
+//! What a C library and the standard library would do for a program.
+#![expect(
+    unsafe_code,
+    reason = "the start of a process, its memory, and symbols by their plain names"
+)]
+
+extern crate alloc;
+
+mod heap;
+mod memory;
+mod start;
+mod unwind;
+
+#[cfg(not(panic = "abort"))]
+compile_error!("the freestanding program can't unwind: build it with `--profile guest-tool`");
+
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+
+/// Standard error, for the last words.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        guest_tool::complain(text);
+        Ok(())
+    }
+}
+
+/// Says what went wrong and ends with the status that Rust's programs end with.
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let _ = writeln!(Stderr, "{info}");
+    guest_tool::exit(101)
+}
