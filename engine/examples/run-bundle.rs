@@ -23,6 +23,7 @@ fn run() -> Result<u8, Box<dyn Error>> {
     let process = launch(Launch {
         id: "example",
         spec: &spec,
+        filter: None,
         rootfs: &bundle.join(root.path()),
         mount: None,
         cgroup: cgroup.as_ref(),

@@ -106,10 +106,10 @@ impl Container {
             ..config.host.clone()
         };
         let capabilities = facts::capabilities(&host)?;
-        let seccomp = if host.privileged {
+        let filter = if host.privileged {
             None
         } else {
-            facts::seccomp(config, &capabilities)?
+            facts::filter(config, &capabilities)?
         };
         let identity = Identity::look_up(root.as_fd(), &process.user)?;
         let process =
@@ -125,7 +125,7 @@ impl Container {
                 start: target.start,
             },
             process: &process,
-            seccomp: seccomp.as_ref(),
+            filter,
             cgroup: with_cgroup.then_some(&cgroup),
             stdio,
             console,

@@ -4,9 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use nix::sys::stat::{self, SFlag};
-use oci_spec::runtime::{
-    Capabilities, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxSeccomp,
-};
+use oci_spec::runtime::{Capabilities, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType};
 
 use super::config::{Config, HostConfig};
 use super::files::{self, Place};
@@ -14,8 +12,9 @@ use super::options::{CapabilityChange, Device, Seccomp, capabilities_in, effecti
 use super::spec::{Facts, Presence};
 use super::user::Identity;
 use super::{Container, Error, profile};
+use crate::runtime;
 use crate::runtime::cgroup::{self, Mode};
-use crate::runtime::seccomp;
+use crate::runtime::seccomp::{self, Filter};
 
 /// Finds out what [`super::spec::spec`] needs to know; `root` is the container's open root folder.
 pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Facts, Error> {
@@ -24,7 +23,6 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
     let capabilities = capabilities(&config.host)?;
     Ok(Facts {
         identity: Identity::look_up(root, &config.process.user)?,
-        seccomp: seccomp(config, &capabilities)?,
         capabilities,
         devices: devices(config)?,
         cgroups: Presence::from(mode != Mode::Absent),
@@ -75,17 +73,18 @@ fn own_capabilities() -> Result<Capabilities, Error> {
 }
 
 /// The filter of a container; a privileged one has none unless it was asked for.
-pub(super) fn seccomp(
+pub(super) fn filter(
     config: &Config,
     capabilities: &Capabilities,
-) -> Result<Option<LinuxSeccomp>, Error> {
+) -> Result<Option<Filter>, Error> {
     let host = &config.host;
-    match &host.seccomp {
+    let filter = match &host.seccomp {
         Seccomp::Default if host.privileged => Ok(None),
-        Seccomp::Default => Ok(Some(seccomp::default_profile(capabilities))),
+        Seccomp::Default => seccomp::default_filter(capabilities),
         Seccomp::Unconfined => Ok(None),
-        Seccomp::Profile(path) => profile::read(path, capabilities).map(Some),
-    }
+        Seccomp::Profile(path) => seccomp::compile(&profile::read(path, capabilities)?),
+    };
+    Ok(filter.map_err(runtime::Error::from)?)
 }
 
 /// Whether swap can be limited, which old kernels need a boot parameter for (`swapaccount=1`,

@@ -7,8 +7,7 @@ use oci_spec::runtime::{
     Capabilities, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDevice,
     LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder,
     LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
-    LinuxResourcesBuilder, LinuxSeccomp, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    UserBuilder,
+    LinuxResourcesBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use super::config::{Config, HostConfig, ProcessConfig, variable};
@@ -23,8 +22,6 @@ pub struct Facts {
     pub identity: Identity,
     /// The capabilities that a container of this configuration may have at most.
     pub capabilities: Capabilities,
-    /// The system call filter.
-    pub seccomp: Option<LinuxSeccomp>,
     /// The devices that were asked for, as they are on this host.
     pub devices: Vec<(LinuxDevice, String)>,
     /// Whether this kernel has control groups at all, to be shown inside.
@@ -106,9 +103,6 @@ pub fn spec(config: &Config, facts: &Facts) -> Result<Spec, OciSpecError> {
         linux = linux
             .masked_paths(MASKED.map(str::to_owned).to_vec())
             .readonly_paths(READ_ONLY.map(str::to_owned).to_vec());
-    }
-    if let Some(seccomp) = &facts.seccomp {
-        linux = linux.seccomp(seccomp.clone());
     }
     SpecBuilder::default()
         .version(OCI_VERSION)

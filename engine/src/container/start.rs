@@ -90,6 +90,7 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
     let root = root.map_err(Error::io("open", &rootfs.path))?;
     let facts = facts::gather(container, root.as_fd())?;
     make_volume_sources(container)?;
+    let filter = facts::filter(config, &facts.capabilities)?;
     let spec = spec::spec(config, &facts).map_err(Error::Spec)?;
     let (stdio, console, mut ends) =
         stdio::plan(wishes, &facts.identity).map_err(Error::io("open", "the standard streams"))?;
@@ -101,6 +102,7 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
     let mut process = runtime::launch(Launch {
         id: container.id().as_str(),
         spec: &spec,
+        filter,
         rootfs: &rootfs.path,
         mount: rootfs.mount.as_ref().map(OwnedFd::as_fd),
         cgroup: with_cgroup.then_some(&cgroup),

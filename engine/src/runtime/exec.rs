@@ -6,11 +6,12 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
-use oci_spec::runtime::{LinuxSeccomp, Process as ProcessSpec};
+use oci_spec::runtime::Process as ProcessSpec;
 
 use super::cgroup::{Cgroup, CgroupPath};
 use super::parent::Heard;
 use super::plan::{self, ProcessPlan};
+use super::seccomp::Filter;
 use super::{Console, Error, Process, StartTime, Stdio, child, explain, parent};
 use crate::sys::clone::{Request, Side, clone, pidfd_open};
 use crate::sys::signals;
@@ -32,8 +33,8 @@ pub struct Exec<'a> {
     /// Program, user, capabilities, limits. A `terminal` in it is not looked at;
     /// [`Exec::console`] decides.
     pub process: &'a ProcessSpec,
-    /// The container's seccomp profile (`linux.seccomp` of its spec).
-    pub seccomp: Option<&'a LinuxSeccomp>,
+    /// The filter of its system calls.
+    pub filter: Option<Filter>,
     /// The container's cgroup, which the process joins before it joins anything else.
     pub cgroup: Option<&'a CgroupPath>,
     /// The three standard streams. Ignored with [`Console::Pty`].
@@ -106,7 +107,7 @@ pub(super) struct JoinPlan {
 impl JoinPlan {
     fn build(exec: &Exec<'_>) -> Result<Self, Error> {
         let Target { pid, start } = exec.target;
-        let process = ProcessPlan::build(exec.process, exec.seccomp, exec.console)?;
+        let process = ProcessPlan::build(exec.process, exec.filter.clone(), exec.console)?;
         let proc = plan::host_proc()?;
         let gone = || Error::Gone { pid };
         let folder = openat(

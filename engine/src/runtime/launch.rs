@@ -9,6 +9,7 @@ use oci_spec::runtime::{LinuxResources, Spec};
 use super::cgroup::{Cgroup, CgroupPath, Hierarchies};
 use super::parent::Heard;
 use super::plan::{self, Plan};
+use super::seccomp::Filter;
 use super::{Error, Process, StartTime, child, explain, parent};
 use crate::sys::clone::{Parent, Request, Side, clone};
 use crate::sys::signals;
@@ -21,6 +22,9 @@ pub struct Launch<'a> {
     /// What the container is. `root.path` is not looked at ([`Launch::rootfs`] is), `root.readonly`
     /// is. Whatever is asked for here and cannot be done is refused before anything is created.
     pub spec: &'a Spec,
+    /// The filter of its system calls, where it has been translated already; else the spec's
+    /// `linux.seccomp` is.
+    pub filter: Option<Filter>,
     /// The mounted root file system, an absolute path without symbolic links.
     pub rootfs: &'a Path,
     /// The root file system as a detached mount, to be attached to [`Launch::rootfs`] in the

@@ -24,10 +24,11 @@ fn run(
     let started = exec(Exec {
         target,
         process: &process,
-        seccomp: spec
+        filter: spec
             .linux()
             .as_ref()
-            .and_then(|linux| linux.seccomp().as_ref()),
+            .and_then(|linux| linux.seccomp().as_ref())
+            .and_then(|profile| keel::runtime::seccomp::compile(profile).expect("a filter")),
         cgroup: running
             .process
             .cgroup()

@@ -137,6 +137,7 @@ impl Scene {
         let process = launch(Launch {
             id: "test",
             spec: &spec,
+            filter: None,
             rootfs: &self.rootfs(),
             mount: None,
             cgroup: self.cgroup.as_ref(),

@@ -217,4 +217,15 @@ mod tests {
             assert_eq!(change.to_string().parse(), Ok(change));
         }
     }
+
+    #[test]
+    fn the_usual_capabilities_have_the_usual_filter() {
+        use crate::runtime::seccomp::default_filter;
+        let usual = effective_capabilities(&[], &[], &Capabilities::new());
+        let of_what_unlocks_calls = Capabilities::from([Capability::SysChroot]);
+        assert_eq!(
+            default_filter(&usual).unwrap(),
+            default_filter(&of_what_unlocks_calls).unwrap()
+        );
+    }
 }

@@ -40,7 +40,6 @@ fn facts() -> Facts {
             home: "/root".to_owned(),
         },
         capabilities: default_capabilities(),
-        seccomp: None,
         devices: Vec::new(),
         cgroups: Presence::Present,
         cgroup_namespaces: Presence::Present,

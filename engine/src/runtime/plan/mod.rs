@@ -27,6 +27,7 @@ pub(super) use refuse::refuse_process;
 
 use super::cgroup::{CgroupPath, Hierarchies};
 use super::requirement;
+use super::seccomp::{self, Filter};
 use super::{Console, Error, Init, Launch, Step};
 
 /// What to make where a mount's place is missing.
@@ -108,11 +109,7 @@ impl Plan {
             hostname: owned_name(spec.hostname().as_deref(), &namespaces, "hostname")?,
             domainname: owned_name(spec.domainname().as_deref(), &namespaces, "domainname")?,
             sysctls: sysctls(spec, &namespaces)?,
-            process: ProcessPlan::build(
-                process,
-                linux.and_then(|linux| linux.seccomp().as_ref()),
-                launch.console,
-            )?,
+            process: ProcessPlan::build(process, filter(launch)?, launch.console)?,
             init: launch.init,
             console: launch.console,
             proc: host_proc()?,
@@ -120,6 +117,15 @@ impl Plan {
             mounts,
         })
     }
+}
+
+fn filter(launch: &Launch<'_>) -> Result<Option<Filter>, Error> {
+    if launch.filter.is_some() {
+        return Ok(launch.filter.clone());
+    }
+    let linux = launch.spec.linux().as_ref();
+    let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+    Ok(profile.map(seccomp::compile).transpose()?.flatten())
 }
 
 /// Opens the host's procfs and makes sure that it is one.

@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::libc;
-use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxSeccomp, PosixRlimitType, Process};
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType, Process};
 
 use super::{c_string, inner_path, invalid, refuse_process};
 use crate::runtime::capabilities::CapabilitySet;
-use crate::runtime::seccomp::{self, Filter};
+use crate::runtime::seccomp::Filter;
 use crate::runtime::{Console, Error, requirement};
 use crate::sys::credentials::CapabilitySets;
 use crate::sys::program::StringArray;
@@ -60,9 +60,12 @@ pub(in crate::runtime) struct Limit {
 impl ProcessPlan {
     pub(in crate::runtime) fn build(
         process: &Process,
-        seccomp: Option<&LinuxSeccomp>,
+        filter: Option<Filter>,
         console: Console,
     ) -> Result<Self, Error> {
+        if filter.is_some() {
+            requirement::seccomp()?;
+        }
         refuse_process(process)?;
         if process.terminal() == Some(true) && console == Console::None {
             return Err(invalid(
@@ -94,18 +97,10 @@ impl ProcessPlan {
             limits: limits(process)?,
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             oom_score: oom_score(process)?,
-            seccomp: filter(seccomp)?,
+            seccomp: filter,
             program: program.clone(),
         })
     }
-}
-
-fn filter(profile: Option<&LinuxSeccomp>) -> Result<Option<Filter>, Error> {
-    let filter = profile.map(seccomp::compile).transpose()?.flatten();
-    if filter.is_some() {
-        requirement::seccomp()?;
-    }
-    Ok(filter)
 }
 
 fn engine() -> Result<(u64, u64), Error> {

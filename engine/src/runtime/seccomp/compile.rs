@@ -2,7 +2,7 @@
 //!
 //! The filter looks at the architecture first, then searches the number in a balanced tree of
 //! ranges: neighbouring calls with the same answer are one leaf, so that some four hundred names
-//! come to a few dozen leaves and a call to six or seven comparisons.
+//! come to some hundred leaves and a call to seven or eight comparisons.
 
 use std::collections::BTreeMap;
 

@@ -5,10 +5,12 @@ mod bpf;
 mod compile;
 mod numbers;
 mod profile;
+mod ready_made;
 mod tree;
 
 pub use compile::{Filter, compile};
 pub use profile::default_profile;
+pub use ready_made::default_filter;
 
 pub use crate::sys::program::Instruction;
 

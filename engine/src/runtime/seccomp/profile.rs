@@ -129,8 +129,19 @@ const NEW_NAMESPACES: u64 = 0x7e02_0000;
 /// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26`, and the question for the current one.
 const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
+/// Those of a container's usual capabilities that unlock calls.
+pub(super) const UNLOCKED: [Capability; 1] = [Capability::SysChroot];
+
 /// Sockets of a virtual machine to its host reach past every namespace.
 const AF_VSOCK: u64 = 40;
+
+/// Whether the default profile for these capabilities is that for those of [`UNLOCKED`], on a
+/// kernel on which tracing is safe.
+pub(super) fn is_usual(capabilities: &Capabilities) -> bool {
+    let mut matter = WITH.iter().map(|(capability, _)| capability);
+    matter.all(|capability| capabilities.contains(capability) == UNLOCKED.contains(capability))
+        && kernel_is_at_least(4, 8)
+}
 
 /// Docker's default profile for a process with these capabilities.
 pub fn default_profile(capabilities: &Capabilities) -> LinuxSeccomp {
