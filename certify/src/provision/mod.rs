@@ -8,7 +8,7 @@ mod engine_folder;
 mod host;
 pub mod kernels;
 mod micro;
-mod snapshots;
+pub(crate) mod snapshots;
 
 use std::future::Future;
 use std::path::Path;

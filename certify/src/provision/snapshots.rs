@@ -13,13 +13,20 @@ use super::kernels::kernel_name;
 /// A snapshot that is made by the first who needs it. None: it can't be had.
 pub(super) type Shared = Arc<OnceCell<Option<MicroSnapshot>>>;
 
-/// What cells must have in common to share one.
-type Key = (String, CgroupMode);
+/// What cells must have in common to share one: kernel and control group mode.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Base(String, CgroupMode);
+
+impl Base {
+    pub(crate) fn of(cell: &Cell) -> Self {
+        Self(kernel_name(cell), cell.cgroup)
+    }
+}
 
 /// The snapshots of a run. Each is kept only until the last of its cells has been provisioned,
 /// as it holds a machine's memory.
 #[derive(Debug, Default)]
-pub struct Snapshots(Mutex<BTreeMap<Key, Group>>);
+pub struct Snapshots(Mutex<BTreeMap<Base, Group>>);
 
 /// The cells of one snapshot.
 #[derive(Debug, Clone, Default)]
@@ -29,16 +36,12 @@ struct Group {
     shared: Shared,
 }
 
-fn key(cell: &Cell) -> Key {
-    (kernel_name(cell), cell.cgroup)
-}
-
 impl Snapshots {
     /// For the cells of a plan. A kernel with one cell has none: booting it is cheaper.
     pub fn for_cells(cells: &[Cell]) -> Self {
-        let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
+        let mut groups: BTreeMap<Base, Group> = BTreeMap::new();
         for cell in cells.iter().filter(|cell| cell.target == TargetKind::Micro) {
-            let group = groups.entry(key(cell)).or_default();
+            let group = groups.entry(Base::of(cell)).or_default();
             group.to_come += 1;
             group.storage.insert(cell.storage);
         }
@@ -49,38 +52,38 @@ impl Snapshots {
     /// The snapshot for a cell's one machine, and the storage drivers that it must be fit for.
     pub(super) fn take(&self, cell: &Cell) -> Option<(Shared, BTreeSet<StorageDriver>)> {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(cell);
-        let group = groups.get_mut(&key)?;
+        let base = Base::of(cell);
+        let group = groups.get_mut(&base)?;
         group.to_come -= 1;
         let taken = (Arc::clone(&group.shared), group.storage.clone());
         if group.to_come == 0 {
-            groups.remove(&key);
+            groups.remove(&base);
         }
         Some(taken)
     }
 }
 
+/// A cell for tests.
+#[cfg(test)]
+pub(crate) fn cell(kernel: &str, storage: StorageDriver) -> Cell {
+    Cell {
+        id: format!("debian-12/{kernel}/amd64/{storage}/v2")
+            .parse()
+            .unwrap(),
+        distro: "debian".to_owned(),
+        release: "12".to_owned(),
+        kernel: kernel.to_owned(),
+        arch: matrix::arch::Arch::Amd64,
+        storage,
+        cgroup: CgroupMode::V2,
+        target: TargetKind::Micro,
+        suites: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use matrix::arch::Arch;
-
     use super::*;
-
-    fn cell(kernel: &str, storage: StorageDriver) -> Cell {
-        Cell {
-            id: format!("debian-12/{kernel}/amd64/{storage}/v2")
-                .parse()
-                .unwrap(),
-            distro: "debian".to_owned(),
-            release: "12".to_owned(),
-            kernel: kernel.to_owned(),
-            arch: Arch::Amd64,
-            storage,
-            cgroup: CgroupMode::V2,
-            target: TargetKind::Micro,
-            suites: Vec::new(),
-        }
-    }
 
     #[test]
     fn cells_of_one_kernel_share_a_snapshot_until_the_last_has_taken_it() {

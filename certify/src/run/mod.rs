@@ -13,6 +13,7 @@ mod history;
 pub mod host;
 pub mod listing;
 pub mod progress;
+mod queue;
 pub mod recorder;
 pub mod schedule;
 pub mod start;

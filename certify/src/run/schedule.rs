@@ -8,15 +8,17 @@ use std::sync::Arc;
 use matrix::axis::TargetKind;
 use matrix::cell::Cell;
 use matrix::event::Entry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::cell::{CellError, CellRun, Patience};
 use super::facts::RunFacts;
 use super::folder::cell_path;
 use super::history::History;
+use super::queue::Queue;
 use super::recorder::Recorder;
 use crate::provision::Provisioner;
+use crate::provision::snapshots::Base;
 
 /// What makes the machines of each kind.
 pub type Fleet = BTreeMap<TargetKind, Arc<dyn Provisioner>>;
@@ -89,31 +91,32 @@ impl Schedule {
         journal: &[Entry],
         stop: watch::Receiver<bool>,
     ) -> Result<Ended, RunError> {
-        let places: BTreeMap<TargetKind, Arc<Semaphore>> = (self.fleet.iter())
-            .map(|(kind, makes)| (*kind, Arc::new(Semaphore::new(makes.at_a_time().max(1)))))
-            .collect();
-        let mut tasks = JoinSet::new();
-        for (index, cell) in self.run.plan.cells.iter().enumerate() {
+        let mut queues: BTreeMap<TargetKind, Queue> = BTreeMap::new();
+        for cell in &self.run.plan.cells {
             let history = History::of(&cell.id, journal);
             if history.is_finished {
                 continue;
             }
-            let (Some(makes), Some(place)) =
-                (self.fleet.get(&cell.target), places.get(&cell.target))
-            else {
+            if !self.fleet.contains_key(&cell.target) {
                 return Err(RunError::NoProvisioner {
                     cell: cell.id.to_string(),
                     kind: cell.target,
                 });
-            };
-            let task = self.clone().cell(
-                index,
-                history,
-                Arc::clone(makes),
-                Arc::clone(place),
-                stop.clone(),
-            );
-            tasks.spawn(task);
+            }
+            let queue = queues.entry(cell.target).or_default();
+            queue.add(cell.clone(), history);
+        }
+        let mut tasks = JoinSet::new();
+        for (kind, queue) in queues {
+            let queue = Arc::new(queue);
+            for (_, makes) in self.fleet.iter().filter(|(makes, _)| **makes == kind) {
+                for _ in 0..makes.at_a_time().max(1) {
+                    let lane =
+                        self.clone()
+                            .lane(Arc::clone(&queue), Arc::clone(makes), stop.clone());
+                    tasks.spawn(lane);
+                }
+            }
         }
         let mut ended = Ended::Whole;
         while let Some(done) = tasks.join_next().await {
@@ -127,21 +130,34 @@ impl Schedule {
         Ok(ended)
     }
 
-    async fn cell(
+    /// One cell after the other, until none is left.
+    async fn lane(
         self,
-        index: usize,
-        mut history: History,
+        queue: Arc<Queue>,
         makes: Arc<dyn Provisioner>,
-        place: Arc<Semaphore>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Ended, RunError> {
+        let mut last = None;
+        while let Some((cell, history)) = queue.next(last.as_ref()) {
+            if *stop.borrow() {
+                return Ok(Ended::Interrupted);
+            }
+            let ended = self.cell(&cell, history, makes.as_ref(), stop.clone());
+            if ended.await? == Ended::Interrupted {
+                return Ok(Ended::Interrupted);
+            }
+            last = Some(Base::of(&cell));
+        }
+        Ok(Ended::Whole)
+    }
+
+    async fn cell(
+        &self,
+        cell: &Cell,
+        mut history: History,
+        makes: &dyn Provisioner,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Ended, RunError> {
-        let Some(cell) = self.run.plan.cells.get(index) else {
-            return Ok(Ended::Whole);
-        };
-        let _place = tokio::select! {
-            place = place.acquire_owned() => place,
-            () = stopped(&mut stop) => return Ok(Ended::Interrupted),
-        };
         let folder = cell_path(&self.folder, &cell.id);
         make_folder(&folder)?;
         let cell_run = CellRun {
@@ -150,7 +166,7 @@ impl Schedule {
             sabotage: self.run.sabotage.as_ref(),
             cases: &self.run.cases,
             folder: &folder,
-            provisioner: makes.as_ref(),
+            provisioner: makes,
             recorder: &self.recorder,
             patience: self.patience,
         };
