@@ -72,14 +72,20 @@ impl Keel {
                 groups: Vec::new(),
                 home: "/".to_owned(),
             },
-            seccomp: Some(default_profile(&capabilities)),
-            capabilities,
+            capabilities: capabilities.clone(),
             devices: Vec::new(),
             cgroups: Presence::Present,
             cgroup_namespaces: Presence::from(Path::new("/proc/self/ns/cgroup").exists()),
             swap_limit: Presence::Absent,
             files: None,
         };
-        spec::spec(model.config(), &facts).map_err(io::Error::other)
+        let mut spec = spec::spec(model.config(), &facts).map_err(io::Error::other)?;
+        // Keel has the filter ready; others translate the profile.
+        let linux = spec.linux().clone().map(|mut linux| {
+            linux.set_seccomp(Some(default_profile(&capabilities)));
+            linux
+        });
+        spec.set_linux(linux);
+        Ok(spec)
     }
 }

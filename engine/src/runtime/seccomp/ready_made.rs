@@ -19,7 +19,7 @@ mod usual {
 /// Docker's default profile for a process with these capabilities, as a filter.
 ///
 /// # Errors
-/// As [`compile`].
+/// As [`compile()`].
 pub fn default_filter(capabilities: &Capabilities) -> Result<Option<Filter>, Error> {
     if usual::PROGRAM.is_empty() || !is_usual(capabilities) {
         return compile(&default_profile(capabilities));
