@@ -274,12 +274,22 @@ mod tests {
 
     #[test]
     fn memory_that_is_kept_is_shared_with_its_file() {
-        insta::assert_snapshot!(about_memory(Memory::Kept(16)), @"");
+        insta::assert_snapshot!(about_memory(Memory::Kept(16)), @r"
+        -object
+        memory-backend-file,id=ram,size=512M,mem-path=/proc/self/fd/16,share=on
+        pc,accel=tcg,usb=off,vmport=off,memory-backend=ram
+        ");
     }
 
     #[test]
     fn a_restored_machine_leaves_the_saved_memory_as_it_is() {
-        insta::assert_snapshot!(about_memory(Memory::Restored(16)), @"");
+        insta::assert_snapshot!(about_memory(Memory::Restored(16)), @r"
+        -object
+        memory-backend-file,id=ram,size=512M,mem-path=/proc/self/fd/16,share=off
+        pc,accel=tcg,usb=off,vmport=off,memory-backend=ram
+        -incoming
+        defer
+        ");
     }
 
     #[test]
