@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
 use rustix::io::Errno;
 
@@ -71,6 +72,12 @@ impl AppletError {
             usage: "",
         }
     }
+}
+
+/// The first argument as a number.
+pub(super) fn number<T: FromStr>(args: &[String]) -> Result<T, AppletError> {
+    let first = args.first().and_then(|arg| arg.parse().ok());
+    first.ok_or_else(AppletError::usage)
 }
 
 /// Every applet there is.

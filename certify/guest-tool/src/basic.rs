@@ -10,7 +10,7 @@ use rustix::process::{getcwd, getegid, geteuid, getgid, getgroups, getuid};
 use rustix::system::{sethostname, uname};
 use rustix::termios::isatty;
 
-use crate::applet::{Applet, AppletError};
+use crate::applet::{Applet, AppletError, number};
 use crate::directory;
 use crate::stream::{self, ERR, IN, OUT};
 use crate::sys::environment;
@@ -84,8 +84,7 @@ pub(super) const APPLETS: &[Applet] = &[
 ];
 
 fn exit(args: &[String]) -> Result<String, AppletError> {
-    let status = args.first().and_then(|arg| arg.parse().ok());
-    Err(status.map_or_else(AppletError::usage, AppletError::Status))
+    Err(AppletError::Status(number(args)?))
 }
 
 /// One argument a line, in the form that shows every byte.
@@ -104,10 +103,7 @@ fn copy(_: &[String]) -> Result<String, AppletError> {
 
 /// Lines to both streams, by turns: `out 1`, `err 1`, `out 2`, …
 fn both(args: &[String]) -> Result<String, AppletError> {
-    let rounds: u32 = args
-        .first()
-        .and_then(|arg| arg.parse().ok())
-        .ok_or_else(AppletError::usage)?;
+    let rounds: u32 = number(args)?;
     let mut line = String::new();
     for round in 1..=rounds {
         for (stream, name) in [(OUT, "out"), (ERR, "err")] {

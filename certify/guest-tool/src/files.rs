@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use crate::applet::{Applet, AppletError};
-use crate::stream::{read_to_end, write_all};
+use crate::stream::{read_file, write_all};
 use crate::{directory, remove};
 
 pub(super) const APPLETS: &[Applet] = &[
@@ -134,16 +134,14 @@ fn open(path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))
 }
 
-/// Files one after the other, at most 1 MiB each: `/proc/kcore` must not be read to its end.
+/// Files one after the other.
 fn read(args: &[String]) -> Result<String, AppletError> {
     if args.is_empty() {
         return Err(AppletError::usage());
     }
     let mut bytes = Vec::new();
     for path in args {
-        open(path, OFlags::RDONLY)
-            .and_then(|file| read_to_end(file, &mut bytes, 1 << 20))
-            .map_err(AppletError::refused(format!("read {path}")))?;
+        read_file(path, &mut bytes).map_err(AppletError::refused(format!("read {path}")))?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

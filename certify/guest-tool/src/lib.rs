@@ -17,17 +17,16 @@ extern crate std;
 
 mod applet;
 mod basic;
+mod child;
 mod directory;
 mod errno;
 mod files;
 mod hunt;
-mod links;
 mod net;
 mod probe;
 mod process;
 mod remove;
 mod signals;
-mod start;
 mod stream;
 mod sys;
 mod together;

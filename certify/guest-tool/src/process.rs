@@ -12,10 +12,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, kill_process};
 use rustix::thread::{Timespec, nanosleep};
 
-use crate::applet::{Applet, AppletError};
+use crate::applet::{Applet, AppletError, number};
+use crate::child::{self, Output, myself};
 use crate::signals::{forever, ready};
-use crate::start::{self, Output, myself};
-use crate::stream::{OUT, read_to_end, say};
+use crate::stream::{OUT, read_to_end, say, text_of};
 use crate::{directory, errno};
 
 pub(super) const APPLETS: &[Applet] = &[
@@ -74,10 +74,7 @@ fn pause(args: &[String]) -> Result<String, AppletError> {
 /// Starts processes that stay, until MOST of them run or the kernel refuses one; then says
 /// how many there were and why it ended, and ends them.
 fn forks(args: &[String]) -> Result<String, AppletError> {
-    let most: usize = args
-        .first()
-        .and_then(|arg| arg.parse().ok())
-        .ok_or_else(AppletError::usage)?;
+    let most: usize = number(args)?;
     let mut children = Vec::new();
     let mut why = "all were started";
     while children.len() < most {
@@ -95,17 +92,14 @@ fn forks(args: &[String]) -> Result<String, AppletError> {
         let _ = kill_process(*child, Signal::KILL);
     }
     for child in children {
-        start::wait(child);
+        child::wait(child);
     }
     Ok(format!("{started} {why}\n"))
 }
 
 /// Takes memory and writes to every page of it.
 fn alloc(args: &[String]) -> Result<String, AppletError> {
-    let mib: usize = args
-        .first()
-        .and_then(|arg| arg.parse().ok())
-        .ok_or_else(AppletError::usage)?;
+    let mib: usize = number(args)?;
     let mut memory = vec![0_u8; mib << 20];
     // One call takes it all. A loop out here could go on for minutes at its limit: the kernel
     // reclaims the very page that the loop runs in, reads it again with all that lies around it,
@@ -128,14 +122,6 @@ fn read_file_into(path: &str, mut room: &mut [u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-/// A small file as text; nothing if it can't be read.
-fn text_of(path: &str) -> Option<String> {
-    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut bytes = Vec::new();
-    read_to_end(file, &mut bytes, 1 << 20).ok()?;
-    String::from_utf8(bytes).ok()
 }
 
 /// Computes until it is ended.
@@ -161,7 +147,7 @@ fn orphan(_: &[String]) -> Result<String, AppletError> {
     drop(into);
     let mut pid = Vec::new();
     read_to_end(&answer, &mut pid, 64).map_err(AppletError::refused("start leave-child"))?;
-    start::wait(child);
+    child::wait(child);
     let proc = format!("/proc/{}", String::from_utf8_lossy(&pid).trim());
     let mut rounds = 0;
     while stat(proc.as_str()).is_ok() {
@@ -200,7 +186,7 @@ fn processes(_: &[String]) -> Result<String, AppletError> {
             continue;
         };
         // One that ended meanwhile is left out.
-        let Some(status) = text_of(&format!("/proc/{pid}/status")) else {
+        let Ok(status) = text_of(&format!("/proc/{pid}/status")) else {
             continue;
         };
         let field = |name: &str| {
@@ -221,6 +207,6 @@ fn processes(_: &[String]) -> Result<String, AppletError> {
 /// Becomes PROGRAM.
 fn replace(args: &[String]) -> Result<String, AppletError> {
     let (program, rest) = args.split_first().ok_or_else(AppletError::usage)?;
-    let refusal = start::replace(program, rest);
+    let refusal = child::replace(program, rest);
     Err(AppletError::refused(format!("exec {program}"))(refusal))
 }

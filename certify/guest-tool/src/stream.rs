@@ -1,8 +1,10 @@
 //! Bytes to and from descriptors.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read, retry_on_intr, write};
 
 use crate::sys;
@@ -56,6 +58,19 @@ pub(crate) fn read_to_end(
         most -= got.len();
     }
     Ok(())
+}
+
+/// A file behind what `bytes` holds, at most 1 MiB: `/proc/kcore` must not be read to its end.
+pub(crate) fn read_file(path: &str, bytes: &mut Vec<u8>) -> Result<(), Errno> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    read_to_end(file, bytes, 1 << 20)
+}
+
+/// A file as text.
+pub(crate) fn text_of(path: &str) -> Result<String, Errno> {
+    let mut bytes = Vec::new();
+    read_file(path, &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Standard input to standard output, to the last byte.

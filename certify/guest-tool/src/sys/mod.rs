@@ -14,7 +14,8 @@ use core::ffi::{CStr, c_char};
 use core::ptr::null;
 
 use linux_raw_sys::general as linux;
-use rustix::fd::BorrowedFd;
+use linux_raw_sys::ioctl::SIOCGIFFLAGS;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -104,6 +105,23 @@ pub(crate) fn environment() -> impl Iterator<Item = &'static CStr> {
         // SAFETY: what the array holds ends in NUL and stays for as long as the process.
         Some(unsafe { CStr::from_ptr(string) })
     })
+}
+
+/// Whether a network interface is up (netdevice(7)).
+pub(crate) fn is_up(socket: impl AsFd, name: &str) -> Result<bool, Errno> {
+    const NAME: usize = 16;
+    const IFF_UP: u16 = 1;
+    // `struct ifreq`: a name that ends in NUL, and a union that begins with the flags.
+    let mut request = [0_u8; NAME + 24];
+    let room = request.iter_mut().take(NAME - 1);
+    room.zip(name.bytes()).for_each(|(to, from)| *to = from);
+    let socket = socket.as_fd().as_raw_fd() as usize;
+    let request_at = request.as_mut_ptr() as usize;
+    let args = [socket, SIOCGIFFLAGS as usize, request_at, 0, 0, 0];
+    // SAFETY: SIOCGIFFLAGS reads the name and writes the flags of one ifreq, a live local.
+    unsafe { call(linux::__NR_ioctl, args) }?;
+    let flags = request.get(NAME..).and_then(|union| union.first_chunk());
+    Ok(flags.is_some_and(|flags| u16::from_ne_bytes(*flags) & IFF_UP != 0))
 }
 
 /// A set of signals, as the kernel takes it: a bit a signal, the first for signal 1.

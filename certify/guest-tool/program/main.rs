@@ -4,6 +4,8 @@
 
 #[cfg(feature = "freestanding")]
 mod freestanding;
+#[cfg(feature = "freestanding")]
+mod sys;
 
 #[cfg(not(feature = "freestanding"))]
 fn main() -> std::process::ExitCode {

@@ -1,21 +1,15 @@
-//! What a C library and the standard library would do for a program.
-#![expect(
-    unsafe_code,
-    reason = "the start of a process, its memory, and symbols by their plain names"
-)]
-
-extern crate alloc;
-
-mod heap;
-mod memory;
-mod start;
-mod unwind;
+//! What the standard library would do for a program: memory, and last words.
 
 #[cfg(not(panic = "abort"))]
 compile_error!("the freestanding program can't unwind: build it with `--profile guest-tool`");
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
+
+use rustix_dlmalloc::GlobalDlmalloc;
+
+#[global_allocator]
+static HEAP: GlobalDlmalloc = GlobalDlmalloc;
 
 /// Standard error, for the last words.
 struct Stderr;

@@ -1,4 +1,4 @@
-//! Starting programs.
+//! Child processes, and becoming another program.
 
 use alloc::ffi::CString;
 use alloc::vec::Vec;
