@@ -80,8 +80,7 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
         rootfs
     } else {
         own_mounts()?;
-        let path = storage.driver().mount(&tree, keep)?;
-        Rootfs { path, mount: None }
+        Rootfs::at(storage.driver().mount(&tree, keep)?)
     };
     let root = match &rootfs.mount {
         Some(mount) => mount.try_clone(),

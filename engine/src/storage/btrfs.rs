@@ -76,8 +76,8 @@ impl Driver for Btrfs {
     }
 
     fn rootfs(&self, container: &TreeName, keep: Keep) -> Result<Option<Rootfs>, StorageError> {
-        let path = self.mount(container, keep)?; // Nothing to mount.
-        Ok(Some(Rootfs { path, mount: None }))
+        // There is nothing to mount.
+        self.mount(container, keep).map(Rootfs::at).map(Some)
     }
 
     fn mount(&self, container: &TreeName, _keep: Keep) -> Result<PathBuf, StorageError> {

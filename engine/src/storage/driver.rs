@@ -97,6 +97,13 @@ pub struct Rootfs {
     pub mount: Option<OwnedFd>,
 }
 
+impl Rootfs {
+    /// One that is there without any mount of its own to attach.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, mount: None }
+    }
+}
+
 /// Whether what is written to a container's tree must outlive the mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {

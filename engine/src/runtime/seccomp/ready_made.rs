@@ -25,7 +25,7 @@ pub fn default_filter(capabilities: &Capabilities) -> Result<Option<Filter>, Err
         return compile(&default_profile(capabilities));
     }
     Ok(Some(Filter {
-        program: usual::PROGRAM.map(instruction).to_vec(),
+        program: usual::PROGRAM.iter().copied().map(instruction).collect(),
         flags: 0,
     }))
 }
@@ -74,17 +74,26 @@ mod tests {
         assert_ne!(none, default_filter(&Capabilities::from(UNLOCKED)).unwrap());
     }
 
+    fn word(instruction: Instruction) -> String {
+        let Instruction { code, k, .. } = instruction;
+        let jumps = u16::from_le_bytes([instruction.jump_true, instruction.jump_false]);
+        format!(
+            "0x{:04x}_{:04x}_{jumps:04x}_{code:04x}",
+            k >> 16,
+            k & 0xffff
+        )
+    }
+
     fn file(program: &[Instruction]) -> String {
         let mut text = format!(
             "//! Written by a test of the module above: change nothing here.\n\n\
+             #[rustfmt::skip]\n\
              pub(super) const PROGRAM: [u64; {}] = [\n",
             program.len()
         );
-        for instruction in program {
-            let jumps = u16::from_le_bytes([instruction.jump_true, instruction.jump_false]);
-            let (high, low) = (instruction.k >> 16, instruction.k & 0xffff);
-            let code = instruction.code;
-            writeln!(text, "    0x{high:04x}_{low:04x}_{jumps:04x}_{code:04x},").unwrap();
+        for four in program.chunks(4) {
+            let words: Vec<_> = four.iter().copied().map(word).collect();
+            writeln!(text, "    {},", words.join(", ")).unwrap();
         }
         text.push_str("];\n");
         text
