@@ -98,9 +98,10 @@ impl MicroProvisioner {
         };
         let console = &folder.join(name::CONSOLE);
         let base = self.base(cell, console.to_owned())?;
-        let outfit = outfit(&self.modules, &base.kernel, cell.storage);
-        let fit_for = |storage| self::outfit(&self.modules, &base.kernel, storage);
-        let outfits = storage.into_iter().map(fit_for).collect();
+        let outfit = outfit_for(&self.modules, &base.kernel, cell.storage);
+        let outfits = storage.into_iter();
+        let outfits = outfits.map(|storage| outfit_for(&self.modules, &base.kernel, storage));
+        let outfits = outfits.collect();
         let make = || made(MicroSnapshot::make(base, outfits), folder);
         Ok(match shared.get_or_init(make).await {
             Some(snapshot) => made(snapshot.restore(outfit, console.to_owned()), folder).await,
@@ -111,7 +112,7 @@ impl MicroProvisioner {
     /// A machine that is booted for the cell.
     fn spec(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
         let mut spec = self.base(cell, console)?;
-        let outfit = outfit(&self.modules, &spec.kernel, cell.storage);
+        let outfit = outfit_for(&self.modules, &spec.kernel, cell.storage);
         spec.modules.extend(outfit.modules);
         spec.disks = outfit.disks;
         Ok(spec)
@@ -154,7 +155,7 @@ impl MicroProvisioner {
 }
 
 /// What tells the machines of one storage driver from others.
-fn outfit(list: &ModuleList, kernel: &Kernel, storage: StorageDriver) -> Outfit {
+fn outfit_for(list: &ModuleList, kernel: &Kernel, storage: StorageDriver) -> Outfit {
     let filesystem = match storage {
         StorageDriver::Btrfs => Filesystem::Btrfs,
         StorageDriver::Overlay | StorageDriver::Aufs | StorageDriver::Vfs => Filesystem::Ext4,

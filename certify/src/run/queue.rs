@@ -5,7 +5,7 @@
 //! then helps where most is left.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use matrix::cell::Cell;
 
@@ -25,13 +25,9 @@ struct Group {
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Vec<Group>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn add(&mut self, cell: Cell, history: History) {
         let base = Base::of(&cell);
-        let mut groups = self.lock();
+        let groups = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let known = groups.iter_mut().find(|group| group.base == base);
         match known {
             Some(group) => group.waiting.push_back((cell, history)),
@@ -45,7 +41,7 @@ impl Queue {
 
     /// The next cell for whoever ran one of that kernel last.
     pub(super) fn next(&self, last: Option<&Base>) -> Option<(Cell, History)> {
-        let mut groups = self.lock();
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = groups.iter_mut().filter(|group| !group.waiting.is_empty());
         let group = left.min_by_key(|group| {
             let is_same = last == Some(&group.base);

@@ -91,31 +91,28 @@ impl Schedule {
         journal: &[Entry],
         stop: watch::Receiver<bool>,
     ) -> Result<Ended, RunError> {
-        let mut queues: BTreeMap<TargetKind, Queue> = BTreeMap::new();
+        let mut queues: BTreeMap<TargetKind, (Arc<dyn Provisioner>, Queue)> = BTreeMap::new();
         for cell in &self.run.plan.cells {
             let history = History::of(&cell.id, journal);
             if history.is_finished {
                 continue;
             }
-            if !self.fleet.contains_key(&cell.target) {
+            let Some(makes) = self.fleet.get(&cell.target) else {
                 return Err(RunError::NoProvisioner {
                     cell: cell.id.to_string(),
                     kind: cell.target,
                 });
-            }
-            let queue = queues.entry(cell.target).or_default();
+            };
+            let (_, queue) = (queues.entry(cell.target))
+                .or_insert_with(|| (Arc::clone(makes), Queue::default()));
             queue.add(cell.clone(), history);
         }
         let mut tasks = JoinSet::new();
-        for (kind, queue) in queues {
+        for (makes, queue) in queues.into_values() {
             let queue = Arc::new(queue);
-            for (_, makes) in self.fleet.iter().filter(|(makes, _)| **makes == kind) {
-                for _ in 0..makes.at_a_time().max(1) {
-                    let lane =
-                        self.clone()
-                            .lane(Arc::clone(&queue), Arc::clone(makes), stop.clone());
-                    tasks.spawn(lane);
-                }
+            for _ in 0..makes.at_a_time().max(1) {
+                let (queue, makes) = (Arc::clone(&queue), Arc::clone(&makes));
+                tasks.spawn(self.clone().lane(queue, makes, stop.clone()));
             }
         }
         let mut ended = Ended::Whole;

@@ -197,7 +197,6 @@ fn set_up() -> Result<Child, InitError> {
     }
     cgroups::mount_all(manifest.cgroup, &mut warnings);
     for request in &manifest.mounts {
-        devices.wait_for_path(request.source.as_ref(), DEVICE_WITHIN)?;
         server::mount(request).map_err(|source| InitError::Mount {
             filesystem: request.filesystem.clone(),
             target: request.target.clone(),

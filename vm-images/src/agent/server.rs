@@ -233,7 +233,7 @@ impl Server {
                 self.begin(stream, move |operation| exec::run(operation, &program))?;
             }
             Request::Mount(request) => {
-                self.begin(stream, move |operation| match mount_when_there(&request) {
+                self.begin(stream, move |operation| match mount(&request) {
                     Ok(()) => operation.reply(&Reply::Done),
                     Err(error) => operation.fail(
                         &format!(
@@ -316,17 +316,11 @@ enum Next {
     End,
 }
 
-/// Mounts a file system on a device that may be still to come.
-fn mount_when_there(request: &Mount) -> io::Result<()> {
-    let source = request.source.as_ref();
-    Devices::watch()
-        .and_then(|mut devices| devices.wait_for_path(source, DEVICE_WITHIN))
-        .map_err(io::Error::other)?;
-    mount(request)
-}
-
-/// Mounts a file system; makes the mount point.
+/// Mounts a file system, on a device that may be still to come; makes the mount point.
 pub(super) fn mount(request: &Mount) -> io::Result<()> {
+    Devices::watch()
+        .and_then(|mut devices| devices.wait_for_path(request.source.as_ref(), DEVICE_WITHIN))
+        .map_err(io::Error::other)?;
     std::fs::create_dir_all(&request.target)?;
     nix::mount::mount(
         Some(request.source.as_str()),

@@ -224,16 +224,19 @@ mod tests {
         }
     }
 
-    /// The arguments, without those that do not depend on where the memory is.
-    fn about_memory(memory: Memory) -> String {
-        let line = Machine {
-            memory,
-            ..machine()
+    /// The arguments, without those of a machine with memory of its own.
+    fn about(memory: Memory) -> String {
+        let arguments = |memory| {
+            let machine = Machine {
+                memory,
+                ..machine()
+            };
+            machine.command_line().unwrap().arguments
         };
-        let arguments = line.command_line().unwrap().arguments;
-        let plain = machine().command_line().unwrap().arguments;
-        let own = arguments.into_iter().filter(|word| !plain.contains(word));
-        own.collect::<Vec<_>>().join("\n")
+        let usual = arguments(Memory::Own);
+        let others = arguments(memory).into_iter();
+        let others: Vec<_> = others.filter(|word| !usual.contains(word)).collect();
+        others.join("\n")
     }
 
     #[test]
@@ -273,19 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_kept_is_shared_with_its_file() {
-        insta::assert_snapshot!(about_memory(Memory::Kept(16)), @r"
+    fn memory_is_shared_with_its_file_until_it_is_saved() {
+        let said = [Memory::Kept(16), Memory::Restored(17)].map(about);
+        insta::assert_snapshot!(said.join("\n\n"), @r"
         -object
         memory-backend-file,id=ram,size=512M,mem-path=/proc/self/fd/16,share=on
         pc,accel=tcg,usb=off,vmport=off,memory-backend=ram
-        ");
-    }
 
-    #[test]
-    fn a_restored_machine_leaves_the_saved_memory_as_it_is() {
-        insta::assert_snapshot!(about_memory(Memory::Restored(16)), @r"
         -object
-        memory-backend-file,id=ram,size=512M,mem-path=/proc/self/fd/16,share=off
+        memory-backend-file,id=ram,size=512M,mem-path=/proc/self/fd/17,share=off
         pc,accel=tcg,usb=off,vmport=off,memory-backend=ram
         -incoming
         defer

@@ -139,15 +139,6 @@ fn open_log(launch: &Launch) -> Result<File, LaunchError> {
     })
 }
 
-/// What the command line says of the memory, which QEMU inherits as `file` where it is in one.
-fn memory_argument(memory: &Memory, file: Option<&OwnedFd>) -> command::Memory {
-    match (memory, file.map(AsRawFd::as_raw_fd)) {
-        (Memory::Own, _) | (_, None) => command::Memory::Own,
-        (Memory::Kept(_), Some(file)) => command::Memory::Kept(file),
-        (Memory::Restored(_), Some(file)) => command::Memory::Restored(file),
-    }
-}
-
 impl Machine {
     /// Starts a machine; gives it and the guest channel. Must be called within a tokio runtime.
     pub async fn start(launch: Launch) -> Result<(Self, UnixStream), LaunchError> {
@@ -155,7 +146,7 @@ impl Machine {
         let (qmp, qmp_fd) = channel().map_err(LaunchError::Channel)?;
         let (agent, agent_fd) = channel().map_err(LaunchError::Channel)?;
         let log = open_log(&launch)?;
-        let memory = launch.memory.file().map_err(LaunchError::Channel)?;
+        let (memory, memory_file) = launch.memory.inherit().map_err(LaunchError::Channel)?;
         let line = command::Machine {
             arch: launch.arch,
             accelerator: launch.accelerator,
@@ -168,7 +159,7 @@ impl Machine {
             qmp: qmp_fd.as_raw_fd(),
             agent: agent_fd.as_raw_fd(),
             disks: launch.disks.iter().map(AsRawFd::as_raw_fd).collect(),
-            memory: memory_argument(&launch.memory, memory.as_ref()),
+            memory,
         }
         .command_line()?;
         let mut command = Command::new(line.program);
@@ -181,7 +172,7 @@ impl Machine {
             .stderr(Stdio::piped());
         let mut fds = vec![console_fd, qmp_fd, agent_fd, launch.initramfs.into()];
         fds.extend(launch.disks.into_iter().map(OwnedFd::from));
-        fds.extend(memory);
+        fds.extend(memory_file);
         let started = Instant::now();
         let process::Started {
             process,

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
+use super::command;
 use super::machine::channel;
 use super::qmp::{Qmp, QmpError};
 
@@ -115,14 +116,15 @@ impl Memory {
         Ok(Self::Kept(Arc::new(file)))
     }
 
-    /// The file for QEMU to inherit.
-    pub(super) fn file(&self) -> io::Result<Option<OwnedFd>> {
-        let file = match self {
-            Self::Own => return Ok(None),
-            Self::Kept(file) => file,
-            Self::Restored(snapshot) => &snapshot.memory,
+    /// What the command line says of it, and the file for QEMU to inherit, if it is in one.
+    pub(super) fn inherit(&self) -> io::Result<(command::Memory, Option<OwnedFd>)> {
+        let (file, said): (_, fn(RawFd) -> command::Memory) = match self {
+            Self::Own => return Ok((command::Memory::Own, None)),
+            Self::Kept(file) => (file, command::Memory::Kept),
+            Self::Restored(snapshot) => (&snapshot.memory, command::Memory::Restored),
         };
-        Ok(Some(file.try_clone()?.into()))
+        let file = OwnedFd::from(file.try_clone()?);
+        Ok((said(file.as_raw_fd()), Some(file)))
     }
 }
 

@@ -69,7 +69,7 @@ impl Micro {
     pub async fn boot(spec: MicroSpec) -> Result<Self, BootError> {
         let acceleration = spec.acceleration.clone();
         let deadlines = spec.deadlines;
-        let launch = off_the_loop(move || prepare(spec)).await?;
+        let launch = blocking(move || prepare(spec)).await?;
         Self::start(launch, acceleration, deadlines, async |_| Ok(())).await
     }
 
@@ -152,8 +152,8 @@ impl Micro {
     }
 }
 
-/// Does what blocks.
-pub(super) async fn off_the_loop<T: Send + 'static>(
+/// Does what blocks, on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BootError> + Send + 'static,
 ) -> Result<T, BootError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::micro::{BootError, Micro, off_the_loop};
+use super::micro::{BootError, Micro, blocking};
 use super::spec::{MicroSpec, Outfit};
 use crate::agent::AgentError;
 use crate::agent::client::Client;
 use crate::agent::message::{Mount, Wake};
 use crate::disk::{self, DiskError};
 use crate::initramfs::{self, InitramfsError};
+use crate::modules::ModuleFile;
 use crate::qemu::{Launch, Memory, Snapshot};
 
 /// A micro target that was ready, and is saved.
@@ -24,6 +25,8 @@ use crate::qemu::{Launch, Memory, Snapshot};
 pub struct MicroSnapshot {
     spec: MicroSpec,
     initramfs: File,
+    /// The modules that it has loaded.
+    loaded: Vec<ModuleFile>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -36,7 +39,7 @@ impl MicroSnapshot {
     /// The machine does not become ready, or can't be saved. What its console showed is in its
     /// log.
     pub async fn make(spec: MicroSpec, outfits: Vec<Outfit>) -> Result<Self, BootError> {
-        let (spec, initramfs, launch) = off_the_loop(move || {
+        let (spec, initramfs, launch) = blocking(move || {
             let spare: Vec<&str> = outfits.iter().flat_map(Outfit::wanted).collect();
             let initramfs = initramfs::build(&spec, &spare)?;
             let disks = outfits.first().map_or(&[][..], |outfit| &outfit.disks);
@@ -53,9 +56,11 @@ impl MicroSnapshot {
         let machine = Micro::start(launch, acceleration, spec.deadlines, async |_| Ok(())).await?;
         let snapshot = machine.save().await?;
         let console = fs::read(&spec.console_log).map_err(BootError::Prepare)?;
+        let loaded = initramfs::modules(&spec).map_err(InitramfsError::Module)?;
         Ok(Self {
             spec,
             initramfs,
+            loaded,
             snapshot: Arc::new(snapshot.after_console(console)),
         })
     }
@@ -69,14 +74,14 @@ impl MicroSnapshot {
     pub async fn restore(&self, outfit: Outfit, console_log: PathBuf) -> Result<Micro, BootError> {
         let spec = self.spec.clone();
         let initramfs = self.initramfs.try_clone().map_err(BootError::Prepare)?;
+        let fitting = Fitting::of(&self.spec, &self.loaded, &outfit)?;
         let memory = Memory::Restored(Arc::clone(&self.snapshot));
-        let (launch, fitting) = off_the_loop(move || {
+        let launch = blocking(move || {
             let disks = outfit.disks.iter();
             let disks =
                 disks.map(|disk| disk::create(&spec.scratch, disk.filesystem, disk.size_mib));
             let disks = disks.collect::<Result<_, DiskError>>()?;
-            let launch = launch(&spec, &initramfs, disks, memory, console_log)?;
-            Ok((launch, Fitting::of(&spec, &outfit)?))
+            launch(&spec, &initramfs, disks, memory, console_log)
         })
         .await?;
         let acceleration = self.spec.acceleration.clone();
@@ -118,10 +123,9 @@ struct Fitting {
 }
 
 impl Fitting {
-    fn of(spec: &MicroSpec, outfit: &Outfit) -> Result<Self, BootError> {
-        let missing = |error| BootError::Initramfs(InitramfsError::Module(error));
-        let loaded = initramfs::modules(spec).map_err(missing)?;
-        let modules = initramfs::beyond(&loaded, spec, &outfit.wanted()).map_err(missing)?;
+    fn of(spec: &MicroSpec, loaded: &[ModuleFile], outfit: &Outfit) -> Result<Self, BootError> {
+        let modules = initramfs::beyond(loaded, spec, &outfit.wanted());
+        let modules = modules.map_err(InitramfsError::Module)?;
         let path = |module| initramfs::module_path(&spec.kernel.release, module);
         Ok(Self {
             wake: wake().map_err(BootError::Prepare)?,
