@@ -18,6 +18,7 @@ use crate::agent::message::{Mount, Wake};
 use crate::disk::{self, DiskError};
 use crate::initramfs::{self, InitramfsError};
 use crate::modules::ModuleFile;
+use crate::qemu::console::Console;
 use crate::qemu::{Launch, Memory, Snapshot};
 
 /// A micro target that was ready, and is saved.
@@ -36,8 +37,8 @@ impl MicroSnapshot {
     /// runtime.
     ///
     /// # Errors
-    /// The machine does not become ready, or can't be saved. What its console showed is in its
-    /// log.
+    /// The machine does not become ready, can't be saved, or has shown trouble on the way, such as
+    /// an oops. What its console showed is in its log.
     pub async fn make(spec: MicroSpec, outfits: Vec<Outfit>) -> Result<Self, BootError> {
         let (spec, initramfs, launch) = blocking(move || {
             let spare: Vec<&str> = outfits.iter().flat_map(Outfit::wanted).collect();
@@ -56,6 +57,7 @@ impl MicroSnapshot {
         let machine = Micro::start(launch, acceleration, spec.deadlines, async |_| Ok(())).await?;
         let snapshot = machine.save().await?;
         let console = fs::read(&spec.console_log).map_err(BootError::Prepare)?;
+        is_well(&console)?;
         let loaded = initramfs::modules(&spec).map_err(InitramfsError::Module)?;
         Ok(Self {
             spec,
@@ -90,6 +92,16 @@ impl MicroSnapshot {
         })
         .await
     }
+}
+
+/// Trouble that a saved machine survived would be in all that go on from it, unseen by those who
+/// watch their consoles.
+fn is_well(shown: &[u8]) -> Result<(), BootError> {
+    let mut console = Console::default();
+    console.push(shown);
+    console
+        .trouble()
+        .map_or(Ok(()), |trouble| Err(BootError::Trouble(trouble)))
 }
 
 /// A saved machine and those that go on from it are made of the same parts.
@@ -155,4 +167,18 @@ fn wake() -> io::Result<Wake> {
         unix_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
         seed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_survived_an_oops_is_no_snapshot() {
+        let boot = "[    0.1] Linux version 6.1\n";
+        assert!(is_well(boot.as_bytes()).is_ok());
+        let oops = format!("{boot}[    1.2] Oops: 0002 [#1] PREEMPT SMP NOPTI\n[    1.3] CPU: 0\n");
+        let error = is_well(oops.as_bytes()).unwrap_err();
+        assert!(matches!(error, BootError::Trouble(_)), "{error:?}");
+    }
 }
