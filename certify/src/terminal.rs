@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use tracing_subscriber::filter::LevelFilter;
+
 /// Writes the answer. A reader that has gone away (`seaworthy … | head`) is no error.
 pub fn answer(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -19,6 +21,20 @@ pub fn message(text: &str) {
     let mut stderr = io::stderr().lock();
     // Nobody is left to be told when even stderr is gone.
     drop(writeln!(stderr, "{text}"));
+}
+
+/// Tells on stderr what the libraries note by the way: warnings, or what `SEAWORTHY_LOG` asks for
+/// (`off`, `error`, `warn`, `info`, `debug` or `trace`; anything else counts as `warn`).
+pub fn show_log() {
+    let level = std::env::var("SEAWORTHY_LOG").ok();
+    let level = level.and_then(|name| name.parse().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(LevelFilter::WARN))
+        .with_writer(io::stderr)
+        .with_ansi(is_interactive())
+        .with_target(false)
+        .without_time()
+        .init();
 }
 
 /// Whether progress may be drawn and redrawn.

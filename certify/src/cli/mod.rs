@@ -85,6 +85,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    terminal::show_log();
     let result: Result<Answer, Failure> = match cli.command {
         Command::Certify(args) => certify::run(&args),
         Command::Check(args) => check::run(&args),

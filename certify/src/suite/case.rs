@@ -60,8 +60,8 @@ pub enum Unproven {
         /// What was looked for.
         why: String,
     },
-    /// The engine did not end in time. Whether the machine let it is found out before this
-    /// counts.
+    /// The engine did not end in time, or what it owes did not come. Whether the machine let it
+    /// is found out before this counts.
     #[error("{0}")]
     Hung(String),
     /// The harness or the machine failed, so nothing is known about the engine.

@@ -17,7 +17,7 @@ pub(super) fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> Proof
             return Ok(found);
         }
         if Instant::now() > end {
-            return Err(Unproven::Fail(format!(
+            return Err(Unproven::Hung(format!(
                 "waited {} s in vain until {what}",
                 PATIENCE.as_secs()
             )));
