@@ -13,7 +13,9 @@ OUT    ?= target/certify
 TOOL_FEATURES := $(if $(filter x86_64% aarch64% i686%,$(TARGET)),--features freestanding)
 TEST_KERNELS := debian-11/5.10/amd64 debian-12/6.1/amd64 debian-13/6.12/amd64 newest/amd64
 
-.PHONY: certify test build check bench docs install-deps clean
+PREFIX ?= /usr/local
+
+.PHONY: certify test build install check bench docs install-deps clean
 
 ## certify: boot real kernels, run the suites against Keel on each, leave a signed certificate
 certify: build
@@ -33,6 +35,13 @@ build: install-deps
 	packaging/cargo build --release --package seaworthy --target $(TARGET) --locked
 	packaging/cargo build --profile guest-tool --package guest-tool $(TOOL_FEATURES) --target $(TARGET) --locked
 	install -C $(BIN)/guest-tool/seaworthy-guest-tool $(BIN)/release/
+
+## install: the programs, man pages and completions, below PREFIX
+install: build
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BIN)/release/seaworthy $(BIN)/release/seaworthy-guest-tool $(BIN)/engine/keel
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(BIN)/release/seaworthy man --dir $(DESTDIR)$(PREFIX)/share/man/man1
+	$(BIN)/release/seaworthy completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/seaworthy
 
 ## check: what CI demands beyond the tests
 check:

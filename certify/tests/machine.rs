@@ -84,10 +84,7 @@ fn busybox() -> GuestFile {
 async fn boot(spec: MicroSpec) -> Micro {
     let log = spec.console_log.clone();
     let first = match Micro::boot(spec.clone()).await {
-        Err(BootError::Trouble(trouble)) => {
-            eprintln!("{trouble}: once more");
-            Micro::boot(spec).await
-        }
+        Err(BootError::Trouble(_)) => Micro::boot(spec).await,
         other => other,
     };
     first.unwrap_or_else(|error| {

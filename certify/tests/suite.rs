@@ -7,7 +7,9 @@
 )]
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use certify::suite::Event;
@@ -119,9 +121,30 @@ fn an_engine_that_is_not_there_is_never_a_failed_case() {
     assert_eq!((run.code, run.events.len()), (Some(2), 0), "{}", run.stderr);
 }
 
+/// An engine that knows of itself, and can do nothing.
+fn naysayer(folder: &Path) -> String {
+    let program = folder.join("naysayer");
+    fs::write(
+        &program,
+        "#!/bin/sh\ncase \" $* \" in *' info '*) ;; *) exit 1 ;; esac\n",
+    )
+    .expect("the program is made");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("the program is made");
+    program.to_str().expect("the program is made").to_owned()
+}
+
+#[test]
+fn an_engine_that_does_not_work_here_is_told_once_and_fails_no_case() {
+    let run = Run::of(&["--engine-path", "/bin/false"]);
+    assert_eq!((run.code, run.events.len()), (Some(3), 0), "{}", run.stderr);
+    let expected = "the engine does not work here, so nothing was run: `keel info` failed";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+}
+
 #[test]
 fn an_engine_that_says_no_to_everything_passes_nothing() {
-    let run = Run::of(&["--engine-path", "/bin/false"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = Run::of(&["--engine-path", &naysayer(folder.path())]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert_eq!(run.with(Outcome::Pass), [""; 0]);
     assert_eq!(run.with(Outcome::Broken), [""; 0]);
@@ -137,7 +160,13 @@ fn an_engine_that_says_yes_to_everything_passes_nothing() {
 
 #[test]
 fn the_stream_opens_with_the_engine_and_ends_with_the_counts() {
-    let run = Run::of(&["--engine-path", "/bin/false", "--only", "limits"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = Run::of(&[
+        "--engine-path",
+        &naysayer(folder.path()),
+        "--only",
+        "limits",
+    ]);
     let told = run.cases().len();
     assert!(
         matches!(run.events.first(), Some(Event::Start { engine, cases, .. })

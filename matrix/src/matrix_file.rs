@@ -3,6 +3,7 @@
 //! A file names groups; a group is the product of its axes. `[[exclude]]` takes cells out
 //! again, each with the reason that plans and reports show.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -61,7 +62,8 @@ pub struct Exclude {
     pub reason: String,
 }
 
-/// `DISTRO-RELEASE/KERNEL`: the first two parts of a cell's id.
+/// `DISTRO-RELEASE/KERNEL`: the first two parts of a cell's id. `DISTRO/newest` is whichever
+/// release has the newest kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct KernelName {
@@ -123,6 +125,15 @@ impl MatrixFile {
                 name: name.to_owned(),
                 known: BUILT_IN.map(|(name, _)| format!("`{name}`")).join(", "),
             }),
+        }
+    }
+}
+
+impl fmt::Display for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.release.as_str() {
+            "" => write!(f, "{}/{}", self.distro, self.kernel),
+            release => write!(f, "{}-{release}/{}", self.distro, self.kernel),
         }
     }
 }

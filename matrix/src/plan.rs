@@ -160,12 +160,13 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Gives the cells of `system` (`debian-sid`) and `arch` whose kernel is called `newest` the
-    /// name of the series that it turned out to be, so that their ids mean the same next year.
+    /// Gives the cells of `system` (`debian-sid`, or `debian` for whichever release has it) and
+    /// `arch` whose kernel is called `newest` the name that it turned out to have, so that their
+    /// ids mean the same next year.
     ///
     /// # Errors
-    /// The plan has those cells already, or the series makes no id.
-    pub fn settle(&mut self, system: &str, arch: Arch, series: &str) -> Result<(), PlanError> {
+    /// The plan has those cells already, or the name makes no id.
+    pub fn settle(&mut self, system: &str, arch: Arch, to: &KernelName) -> Result<(), PlanError> {
         let from = format!("{system}/{NEWEST}/{arch}/");
         let excluded = (self.excluded.iter_mut()).map(|e| (&mut e.cell, Some(&mut e.id)));
         for (cell, excluded_id) in self.cells.iter_mut().map(|c| (c, None)).chain(excluded) {
@@ -173,13 +174,15 @@ impl Plan {
                 continue;
             };
             let id: CellId =
-                format!("{system}/{series}/{arch}/{rest}")
+                format!("{to}/{arch}/{rest}")
                     .parse()
                     .map_err(|source| PlanError::Id {
                         matrix: self.matrix.clone(),
                         source,
                     })?;
-            series.clone_into(&mut cell.kernel);
+            to.distro.clone_into(&mut cell.distro);
+            to.release.clone_into(&mut cell.release);
+            to.kernel.clone_into(&mut cell.kernel);
             cell.id = id.clone();
             if let Some(excluded_id) = excluded_id {
                 *excluded_id = id;
@@ -282,11 +285,7 @@ fn id(
     storage: &str,
     cgroup: CgroupMode,
 ) -> Result<CellId, PlanError> {
-    let system = match kernel.release.as_str() {
-        "" => kernel.distro.clone(),
-        release => format!("{}-{release}", kernel.distro),
-    };
-    format!("{system}/{}/{arch}/{storage}/{cgroup}", kernel.kernel)
+    format!("{kernel}/{arch}/{storage}/{cgroup}")
         .parse()
         .map_err(|source| PlanError::Id {
             matrix: matrix.to_owned(),
@@ -333,13 +332,13 @@ mod tests {
         debian-13/6.12/amd64/overlay/v2
         debian-13/6.12/amd64/btrfs/v2
         debian-13/6.12/amd64/vfs/v2
-        debian-sid/newest/amd64/overlay/v2
-        debian-sid/newest/amd64/btrfs/v2
-        debian-sid/newest/amd64/vfs/v2
+        debian/newest/amd64/overlay/v2
+        debian/newest/amd64/btrfs/v2
+        debian/newest/amd64/vfs/v2
         - debian-11/5.10/amd64/aufs/v2: Matrix
         - debian-12/6.1/amd64/aufs/v2: Matrix
         - debian-13/6.12/amd64/aufs/v2: Matrix
-        - debian-sid/newest/amd64/aufs/v2: Matrix
+        - debian/newest/amd64/aufs/v2: Matrix
         ");
     }
 
@@ -397,17 +396,30 @@ mod tests {
     #[test]
     fn a_newest_kernel_gets_the_name_that_it_turned_out_to_have() {
         let mut plan = quick(&["kernel=newest"], &[]);
-        plan.settle("debian-sid", Arch::Amd64, "7.2").unwrap();
+        let found = "debian-sid/7.2".parse().unwrap();
+        plan.settle("debian", Arch::Amd64, &found).unwrap();
         let ids: Vec<_> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
         assert_eq!(ids[0], "debian-sid/7.2/amd64/overlay/v2");
-        assert!(plan.cells.iter().all(|cell| cell.kernel == "7.2"));
+        let parts = |cell: &Cell| {
+            [
+                cell.distro.clone(),
+                cell.release.clone(),
+                cell.kernel.clone(),
+            ]
+        };
+        assert!(
+            plan.cells
+                .iter()
+                .all(|cell| parts(cell) == ["debian", "sid", "7.2"])
+        );
         let aufs = plan.excluded.last().unwrap();
         assert_eq!(
             (aufs.id.as_str(), &aufs.id),
             ("debian-sid/7.2/amd64/aufs/v2", &aufs.cell.id)
         );
         let mut plan = quick(&[], &[]);
-        let error = plan.settle("debian-sid", Arch::Amd64, "..").unwrap_err();
+        let odd = "debian-sid/..".parse().unwrap();
+        let error = plan.settle("debian", Arch::Amd64, &odd).unwrap_err();
         assert!(matches!(error, PlanError::Id { .. }), "{error}");
     }
 

@@ -31,6 +31,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Whether its containers and images are kept apart for this run.
     fn state(&self) -> State;
+
+    /// Whether only root can run containers with it.
+    fn needs_root(&self) -> bool {
+        false
+    }
 }
 
 /// Where an engine's containers and images live.

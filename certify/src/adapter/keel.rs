@@ -42,4 +42,8 @@ impl Engine for Keel {
     fn state(&self) -> State {
         State::Private(&[FOLDER])
     }
+
+    fn needs_root(&self) -> bool {
+        true
+    }
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -115,12 +116,16 @@ pub enum InputError {
     },
 }
 
-/// Reads a configuration, plain or compressed with gzip, xz or zstd.
+/// Reads a configuration, plain or compressed with gzip, xz or zstd; `-` is standard input.
 ///
 /// # Errors
 /// It can't be read, or is none.
 pub fn config(path: &Path, version: Option<KernelVersion>) -> Result<Evidence, InputError> {
-    let file = open(path)?;
+    let file = if path == Path::new("-") {
+        standard_input()?
+    } else {
+        open(path)?
+    };
     let config = read_config(file, path)?;
     Ok(Evidence {
         kernel: KernelIdentity {
@@ -227,6 +232,14 @@ fn release_of(name: &str) -> Option<String> {
         Some(release) => Some(release.to_owned()),
         None => folder.rsplit('/').next().map(str::to_owned),
     }
+}
+
+fn standard_input() -> Result<File, InputError> {
+    let copy = io::stdin().as_fd().try_clone_to_owned();
+    copy.map(File::from).map_err(|source| InputError::Read {
+        path: PathBuf::from("standard input"),
+        source,
+    })
 }
 
 fn open(path: &Path) -> Result<File, InputError> {

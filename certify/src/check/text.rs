@@ -46,9 +46,9 @@ pub fn render(support: &Support, detail: Detail, colour: Colour) -> String {
         let _ = writeln!(out, "  note: {note}");
     }
     for level in Level::ALL {
-        section(&mut out, support, level, State::Absent, colour);
+        section(&mut out, support, (level, State::Absent), detail, colour);
         if level == Level::Must {
-            section(&mut out, support, level, State::Unknown, colour);
+            section(&mut out, support, (level, State::Unknown), detail, colour);
         }
     }
     modules(&mut out, support);
@@ -72,7 +72,7 @@ pub fn render(support: &Support, detail: Detail, colour: Colour) -> String {
         for finding in &support.requirements {
             let _ = writeln!(
                 out,
-                "  {:<14} {:<6} {:<32} {}",
+                "  {:<14} {:<6} {:<33} {}",
                 finding.state.name(),
                 finding.level.name(),
                 finding.id.as_str(),
@@ -83,7 +83,13 @@ pub fn render(support: &Support, detail: Detail, colour: Colour) -> String {
     out
 }
 
-fn section(out: &mut String, support: &Support, level: Level, state: State, colour: Colour) {
+fn section(
+    out: &mut String,
+    support: &Support,
+    (level, state): (Level, State),
+    detail: Detail,
+    colour: Colour,
+) {
     let findings: Vec<&Finding> = support.findings(level, state).collect();
     if findings.is_empty() {
         return;
@@ -104,7 +110,7 @@ fn section(out: &mut String, support: &Support, level: Level, state: State, colo
             paint(code, &id, colour)
         };
         let _ = writeln!(out, "  {id} {}", finding.title);
-        if level == Level::May {
+        if level == Level::May && detail == Detail::Gaps {
             continue;
         }
         let _ = writeln!(out, "    why: {}", finding.why);

@@ -25,10 +25,13 @@ Examples:
   seaworthy check --config a.config --config b.config --format json
   seaworthy check --kernel arch/x86/boot/bzImage
   seaworthy check --package linux-image-6.1.0-32-amd64.deb
+  zcat /proc/config.gz | seaworthy check --config - --strict
 
-Exit codes: 0 supported, perhaps with gaps; 1 unsupported; 2 the input can't be judged.")]
+Exit codes: 0 supported, perhaps with gaps; 1 unsupported, or with --strict any gap; 2 the input
+can't be judged.")]
 pub(super) struct Args {
-    /// A kernel configuration, plain or compressed (gzip, xz, zstd); may be repeated
+    /// A kernel configuration, plain or compressed (gzip, xz, zstd), or `-` for standard input;
+    /// may be repeated
     #[arg(long, value_name = "FILE", group = "what")]
     config: Vec<PathBuf>,
     /// The version of the configurations, where their header has none
@@ -46,6 +49,9 @@ pub(super) struct Args {
     /// The lowest level that is looked at
     #[arg(long, value_enum, default_value_t = LevelName::May)]
     level: LevelName,
+    /// Count a gap as a no: something expected is missing, or a must could not be decided
+    #[arg(long)]
+    strict: bool,
     /// Show every requirement, not only what is missing
     #[arg(long)]
     all: bool,
@@ -95,7 +101,11 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     let mut is_supported = true;
     for (index, evidence) in gather(args)?.enumerate() {
         let support = support::judge(&evidence?, &catalogue, args.level.into());
-        is_supported &= support.verdict != SupportVerdict::Unsupported;
+        is_supported &= match support.verdict {
+            SupportVerdict::Supported => true,
+            SupportVerdict::SupportedWithGaps => !args.strict,
+            SupportVerdict::Unsupported => false,
+        };
         if args.format == Format::Text && index > 0 {
             terminal::answer("\n")?;
         }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use matrix::axis::StorageDriver;
+use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use super::Failure;
+use super::{Failure, InputContext as _};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
 use crate::terminal;
 
@@ -42,9 +44,15 @@ impl EngineArgs {
         let root = match self.engine_root {
             None => folder.tempdir()?,
             Some(parent) => {
-                let parent = std::path::absolute(parent)?;
-                std::fs::create_dir_all(&parent)?;
-                folder.tempdir_in(parent)?
+                let made = std::path::absolute(&parent).and_then(|parent| {
+                    std::fs::create_dir_all(&parent)?;
+                    folder.tempdir_in(parent)
+                });
+                made.with_context(|| {
+                    let parent = parent.display();
+                    format!("`--engine-root {parent}`: no folder for the engine's state there")
+                })
+                .or_bad_input()?
             }
         };
         let setup = Setup {
@@ -61,11 +69,29 @@ impl EngineArgs {
                 Failure::Input(error.into())
             }
         })?;
-        Ok(OpenEngine {
-            cli: Cli::new(engine),
-            root,
-        })
+        let cli = Cli::new(engine);
+        see_that_it_works(&cli)?;
+        Ok(OpenEngine { cli, root })
     }
+}
+
+/// An engine that can't work here at all would fail every case, none of which says anything of it.
+fn see_that_it_works(cli: &Cli) -> Result<(), Failure> {
+    let name = cli.engine().name();
+    if cli.engine().needs_root() && !geteuid().is_root() {
+        let error = anyhow::anyhow!("{name} runs containers for root alone: run this as root");
+        return Err(Failure::Input(error));
+    }
+    let info = cli.run("info", [""; 0], None)?;
+    if info.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&info.stderr);
+    let error = anyhow::anyhow!("{}", said.trim()).context(format!(
+        "the engine does not work here, so nothing was run: `{}` failed",
+        info.command
+    ));
+    Err(Failure::Harness(error))
 }
 
 impl OpenEngine {

@@ -36,6 +36,12 @@ use crate::terminal;
     max_term_width = 100
 )]
 #[command(after_help = "\
+Examples:
+  seaworthy doctor                                   what this host can do, and what it lacks
+  seaworthy check                                    can this system carry a container engine?
+  seaworthy certify --matrix quick --engine keel     boot real kernels, run the suites, sign
+  seaworthy verify target/certify/certificate.dsse.json
+
 Exit codes: 0 the answer is yes (supported, certified, valid); 1 the answer is no;
 2 wrong use or bad input; 3 the harness or a machine failed, so there is no answer.")]
 struct Cli {

@@ -9,12 +9,17 @@ use matrix::outcome::Outcome;
 
 use super::engine_args::EngineArgs;
 use super::{Answer, Failure, InputContext};
+use crate::render::plural;
 use crate::selftest::Fault;
 use crate::suite::{self, Case, Event, Interrupt, Plan, Selection, Workshop};
 use crate::terminal;
 
 /// List the conformance cases, or run them on this machine
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy suite list --only security
+  seaworthy suite run --engine keel --only 'limits.*'")]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -91,6 +96,11 @@ enum Format {
 
 impl SelectionArgs {
     fn cases(&self) -> Result<Vec<Case>, Failure> {
+        // What an unset variable of a script leaves is no wish for all cases.
+        if self.only.iter().any(|text| text.trim().is_empty()) {
+            let error = anyhow::anyhow!("`--only` is empty: name cases, or leave it out for all");
+            return Err(Failure::Input(error));
+        }
         Selection::new(&self.only, &self.skip)
             .of(&suite::catalogue())
             .or_bad_input()
@@ -170,8 +180,10 @@ fn shown(event: &Event) -> String {
             let seed = seed.map_or_else(String::new, |seed| format!(", shuffled by --seed {seed}"));
             let digest: String = engine.sha256.chars().take(12).collect();
             format!(
-                "{} {} ({digest}): {cases} cases{seed}\n",
-                engine.name, engine.version
+                "{} {} ({digest}): {}{seed}\n",
+                engine.name,
+                engine.version,
+                plural(*cases, "case")
             )
         }
         Event::Case(case) => {

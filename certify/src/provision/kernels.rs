@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use matrix::axis::TargetKind;
 use matrix::cell::Cell;
+use matrix::matrix_file::KernelName;
 use matrix::plan::{NEWEST, Plan, PlanError};
-use vm_images::catalogue::Wanted;
+use vm_images::catalogue::{InvalidKernelId, Wanted};
 use vm_images::kernel::{Kernel, Origin};
 
 use super::Breakage;
@@ -52,7 +53,7 @@ impl Kernels {
                 });
                 kernels.insert(name, own);
             } else if wanted.iter().all(|(known, _)| *known != name) {
-                match name.parse() {
+                match Self::wanted(cell) {
                     Ok(kernel) => wanted.push((name, kernel)),
                     Err(error) => {
                         kernels.insert(name, Err(Breakage::of("no-kernel", &error)));
@@ -79,6 +80,17 @@ impl Kernels {
             kernels.insert(name, kernel);
         }
         Ok(Self(kernels))
+    }
+
+    /// What a cell's kernel is in the catalogue.
+    ///
+    /// # Errors
+    /// It can't be there.
+    pub fn wanted(cell: &Cell) -> Result<Wanted, InvalidKernelId> {
+        if cell.release.is_empty() && cell.kernel == NEWEST {
+            return Ok(Wanted::Newest(cell.arch));
+        }
+        kernel_name(cell).parse()
     }
 
     /// The kernel of a cell.
@@ -140,16 +152,20 @@ fn alone(wanted: &Wanted, get: &mut Get<'_>) -> Result<Kernel, Breakage> {
     }
 }
 
-/// Gives a kernel that was called `newest` its series, in the plan too; the name that it has
-/// then.
+/// Gives a kernel that was called `newest` its release and series, in the plan too; the name that
+/// it has then.
 fn settle(plan: &mut Plan, name: &str, kernel: &Kernel) -> Result<String, PlanError> {
     let parts: Vec<&str> = name.split('/').collect();
-    let (&[system, NEWEST, arch], Some(_)) = (parts.as_slice(), &kernel.id) else {
+    let (&[system, NEWEST, arch], Some(id)) = (parts.as_slice(), &kernel.id) else {
         return Ok(name.to_owned());
     };
-    let series = kernel.version.series().to_string();
-    plan.settle(system, kernel.arch, &series)?;
-    Ok(format!("{system}/{series}/{arch}"))
+    let found = KernelName {
+        distro: id.distro.clone(),
+        release: id.release.clone(),
+        kernel: kernel.version.series().to_string(),
+    };
+    plan.settle(system, kernel.arch, &found)?;
+    Ok(format!("{found}/{arch}"))
 }
 
 fn origin(origin: &Origin) -> Vec<String> {
@@ -188,19 +204,15 @@ mod tests {
     }
 
     fn kernel(wanted: &Wanted) -> Kernel {
-        let Wanted::Kernel(id) = wanted else {
-            panic!("{wanted}");
-        };
-        let release = if id.to_string().contains(NEWEST) {
-            "7.2.3-amd64"
-        } else {
-            "6.1.0-1-amd64"
+        let (id, release) = match wanted {
+            Wanted::Kernel(id) => (id.clone(), "6.1.0-1-amd64"),
+            Wanted::Newest(_) => ("debian-sid/newest/amd64".parse().unwrap(), "7.2.3-amd64"),
         };
         Kernel {
-            id: Some(id.clone()),
             release: release.into(),
             version: release.parse().unwrap(),
             arch: id.arch,
+            id: Some(id),
             boot: "/vmlinux".into(),
             vmlinux: "/vmlinux".into(),
             config: None,

@@ -132,7 +132,7 @@ fn area(case_id: &str) -> &str {
 }
 
 /// `1 case`, `2 cases`.
-fn plural(n: usize, one: &str) -> String {
+pub(crate) fn plural(n: usize, one: &str) -> String {
     if n == 1 {
         format!("{n} {one}")
     } else {

@@ -63,6 +63,7 @@ pub fn run(
     // One for all of them: the faults are outside of what it holds.
     let workshop = Arc::new(Workshop::new().map_err(SuiteError::Workshop)?);
     let results = results(honest.clone(), &workshop, catches, interrupt)?;
+    let unproved = unproved(&results);
     let mut findings = vec![honesty(results)];
     findings
         .iter()
@@ -72,12 +73,29 @@ pub fn run(
         if interrupt.is_set() {
             break;
         }
-        let finding = test(honest, &workshop, fault, interrupt)?;
+        let finding = if unproved.iter().any(|id| id == fault.caught_by) {
+            Finding::NotHere {
+                fault: fault.name,
+                why: format!("`{}` fails without it too", fault.caught_by),
+            }
+        } else {
+            test(honest, &workshop, fault, interrupt)?
+        };
         tell(&finding).map_err(SuiteError::Sink)?;
         findings.push(finding);
     }
     workshop.close(honest);
     Ok(findings)
+}
+
+/// The cases that the engine without a fault fails, or of which nothing is known: with it they
+/// catch nothing.
+fn unproved(results: &[CaseResult]) -> Vec<String> {
+    let unproved = results.iter().filter(|result| match result.outcome {
+        Outcome::Fail | Outcome::Flaky | Outcome::Broken => true,
+        Outcome::Pass | Outcome::Skip => false,
+    });
+    unproved.map(|result| result.id.clone()).collect()
 }
 
 /// What the engine without a fault came to.
@@ -225,10 +243,13 @@ pub fn answer(findings: &[Finding], report: &Selftest) -> Result<bool, Unanswere
     if broken > 0 {
         return Err(Unanswered::Broken(broken));
     }
+    if report.good_failed > 0 {
+        return Ok(false);
+    }
     if report.known_bad == 0 || report.good == 0 {
         return Err(Unanswered::Nothing);
     }
-    Ok(report.missed.is_empty() && report.good_failed == 0)
+    Ok(report.missed.is_empty())
 }
 
 /// Why a self-test says nothing.
@@ -301,6 +322,25 @@ mod tests {
             (report.missed, report.not_shown),
             (vec!["c".into()], vec!["e".into()])
         );
+    }
+
+    #[test]
+    fn a_case_that_the_honest_engine_fails_too_catches_nothing() {
+        let result = |id: &str, outcome| CaseResult {
+            id: id.to_owned(),
+            requirement: Vec::new(),
+            outcome,
+            ms: 1,
+            detail: String::new(),
+        };
+        let results = [
+            result("a.a", Outcome::Pass),
+            result("a.b", Outcome::Fail),
+            result("a.c", Outcome::Broken),
+            result("a.d", Outcome::Skip),
+        ];
+        assert_eq!(unproved(&results), ["a.b", "a.c"]);
+        assert_eq!(answered(&[honesty(results[..2].to_vec())]), Ok(false));
     }
 
     #[test]

@@ -33,9 +33,10 @@ pub(super) fn remedy(
                 None => always.collect(),
             };
             let off = |option: &&String| config.is_none_or(|config| !config.is_on(option));
+            let has_modules = config.is_none_or(|config| !config.is_off("MODULES"));
             let line = |option: &String| match catalogue.module_of(option) {
-                Some(_) => format!("CONFIG_{option}=m"),
-                None => format!("CONFIG_{option}=y"),
+                Some(_) if has_modules => format!("CONFIG_{option}=m"),
+                _ => format!("CONFIG_{option}=y"),
             };
             // Without NETFILTER_ADVANCED, say, the line for the option itself would be dropped.
             // Only what the configuration shows to be off is known to exist.

@@ -17,6 +17,11 @@ use super::{Answer, Failure, InputContext};
 
 /// Get, list and clear up the kernels that machines are booted with
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy image list
+  seaworthy image fetch debian-12/6.1/amd64 newest/amd64
+  seaworthy image prune")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -11,6 +11,10 @@ use crate::terminal;
 /// Older builds, packages of those, kernels of your own, transfers that broke off. Prints what
 /// is removed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  seaworthy image prune --dry-run
+  seaworthy image prune")]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
