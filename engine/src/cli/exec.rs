@@ -68,10 +68,11 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
     Ok(ExitCode::from(status.code()))
 }
 
-/// A container that does not run is an ordinary failure, as Docker has it; what goes wrong behind
+/// A container that does not run, or is paused, is an ordinary failure, as Docker has it; what goes wrong behind
 /// that has the exit codes of `run`.
 fn failure(error: crate::container::Error) -> super::Failure {
-    if matches!(error, crate::container::Error::NotRunning(_)) {
+    use crate::container::Error::{NotRunning, Paused};
+    if matches!(error, NotRunning(_) | Paused(_)) {
         error.into()
     } else {
         super::run::failure(error)

@@ -110,7 +110,7 @@ fn row(image: &Image, name: Option<&Reference>, args: &Args, now: Timestamp) -> 
 }
 
 /// In Docker's way: powers of 1000, three figures.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let mut unit = 1;
     let mut name = "B";
     for larger in ["kB", "MB", "GB", "TB"] {

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{Globals, Outcome, terminal};
-use crate::container::Containers;
-use crate::container::state::Status;
+use crate::container::{Container, Containers, Phase};
 use crate::image::store::Store;
 use crate::runtime::cgroup::{self, Mode};
 use crate::runtime::requirement;
@@ -39,10 +38,10 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
 fn gather(globals: &Globals) -> Result<Value, super::Failure> {
     let store = Store::open(&globals.root, globals.driver()?)?;
     let containers = Containers::new(&globals.root).list()?;
-    let running = containers
-        .iter()
-        .filter(|container| container.state().status == Status::Running)
-        .count();
+    let count = |phase: Phase| {
+        let phases = containers.iter().map(Container::phase);
+        phases.filter(|other| *other == phase).count()
+    };
     let system = nix::sys::utsname::uname()?;
     let memory = nix::sys::sysinfo::sysinfo()?.ram_total();
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -53,9 +52,9 @@ fn gather(globals: &Globals) -> Result<Value, super::Failure> {
         "Name": system.nodename().to_string_lossy(),
         "ServerVersion": env!("CARGO_PKG_VERSION"),
         "Containers": containers.len(),
-        "ContainersRunning": running,
-        "ContainersPaused": 0,
-        "ContainersStopped": containers.len() - running,
+        "ContainersRunning": count(Phase::Running),
+        "ContainersPaused": count(Phase::Paused),
+        "ContainersStopped": count(Phase::Created) + count(Phase::Exited),
         "Images": store.ids()?.len(),
         "Driver": store.storage().driver().name().to_string(),
         "LoggingDriver": "json-file",
@@ -90,9 +89,10 @@ fn operating_system() -> String {
 }
 
 fn for_people(info: &Value) -> String {
-    const LINES: [(&str, &str); 13] = [
+    const LINES: [(&str, &str); 14] = [
         ("Containers", "Containers"),
         (" Running", "ContainersRunning"),
+        (" Paused", "ContainersPaused"),
         (" Stopped", "ContainersStopped"),
         ("Images", "Images"),
         ("Storage driver", "Driver"),

@@ -1,6 +1,8 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod container;
+mod create;
 mod diff;
 mod each;
 mod exec;
@@ -12,14 +14,26 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod pause;
+mod port;
+mod pruning;
 mod ps;
+mod recipe;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod start;
+mod stats;
 mod stop;
+mod system;
 mod table;
 mod template;
 pub mod terminal;
+mod top;
+mod unpause;
+mod update;
 mod version;
 mod wait;
 
@@ -29,7 +43,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::container::{self, monitor};
+use crate::container::{Error as ContainerError, monitor};
 use crate::storage::{DriverName, StorageError};
 
 pub use exit::{ENGINE, FAILED, Failure, NOT_EXECUTABLE, NOT_FOUND, OK, Outcome, WithCode};
@@ -83,6 +97,8 @@ enum Verb {
     Images(images::Args),
     Rmi(rmi::Args),
     Run(Box<run::Args>),
+    Create(Box<create::Args>),
+    Start(start::Args),
     Exec(exec::Args),
     Ps(ps::Args),
     Logs(logs::Args),
@@ -90,8 +106,20 @@ enum Verb {
     Diff(diff::Args),
     Kill(kill::Args),
     Stop(stop::Args),
+    Restart(restart::Args),
+    Pause(pause::Args),
+    Unpause(unpause::Args),
     Wait(wait::Args),
+    Top(top::Args),
+    Stats(stats::Args),
+    Port(port::Args),
+    Update(update::Args),
+    Rename(rename::Args),
     Rm(rm::Args),
+    #[command(subcommand)]
+    Container(container::Verb),
+    #[command(subcommand)]
+    System(system::Verb),
     Info(info::Args),
     Version(version::Args),
 }
@@ -105,7 +133,7 @@ impl Globals {
 
 /// The forms of the monitor (see [`monitor`]) are called by keel itself, never by users; they are
 /// looked for before anything else, so that one that waits has touched as little as possible.
-fn as_monitor(args: &[OsString]) -> Option<Result<(), container::Error>> {
+fn as_monitor(args: &[OsString]) -> Option<Result<(), ContainerError>> {
     let [_, verb, root, folder, rest @ ..] = args else {
         return None;
     };
@@ -139,6 +167,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Images(args) => images::run(&args, globals),
         Verb::Rmi(args) => rmi::run(&args, globals),
         Verb::Run(args) => run::run(*args, globals),
+        Verb::Create(args) => create::run(*args, globals),
+        Verb::Start(args) => start::run(&args, globals),
         Verb::Exec(args) => exec::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
@@ -146,8 +176,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Diff(args) => diff::run(&args, globals),
         Verb::Kill(args) => kill::run(&args, globals),
         Verb::Stop(args) => stop::run(&args, globals),
+        Verb::Restart(args) => restart::run(&args, globals),
+        Verb::Pause(args) => pause::run(&args, globals),
+        Verb::Unpause(args) => unpause::run(&args, globals),
         Verb::Wait(args) => wait::run(&args, globals),
+        Verb::Top(args) => top::run(&args, globals),
+        Verb::Stats(args) => stats::run(&args, globals),
+        Verb::Port(args) => port::run(&args, globals),
+        Verb::Update(args) => update::run(&args, globals),
+        Verb::Rename(args) => rename::run(&args, globals),
         Verb::Rm(args) => rm::run(&args, globals),
+        Verb::Container(verb) => container::run(&verb, globals),
+        Verb::System(verb) => system::run(&verb, globals),
         Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),
     };

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::images::size;
 use super::template::Template;
 use super::{Globals, Outcome, table, terminal};
-use crate::container::state::Status;
-use crate::container::{Container, Containers};
+use crate::container::{Container, Containers, Error, Filter, Phase, Selection};
+use crate::image::store::Store;
 
 /// List containers
 #[derive(Debug, clap::Args)]
@@ -16,8 +17,14 @@ use crate::container::{Container, Containers};
 Examples:
   keel ps -a
   keel ps -aq --no-trunc
+  keel ps --filter status=exited --filter label=job
+  keel ps -as --last 3
   keel ps -a --format '{{.Names}}: {{.Status}}'
   keel ps -a --format json")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct Args {
     /// Also those that do not run
     #[arg(short, long)]
@@ -28,6 +35,19 @@ pub(super) struct Args {
     /// Whole ids and commands
     #[arg(long)]
     no_trunc: bool,
+    /// Only those of which this holds: `name=web`, `status=exited`, `label=NAME=VALUE`; also id,
+    /// exited, ancestor, before, since, volume
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<Filter>,
+    /// Only the newest, whatever they are doing
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    last: Option<usize>,
+    /// Only the newest one, whatever it is doing
+    #[arg(short, long, conflicts_with = "last")]
+    latest: bool,
+    /// Also how much each has written, and how much it is together with its image
+    #[arg(short, long)]
+    size: bool,
     /// `table`, `json` (one object a line), or a template such as `{{.Names}}`
     #[arg(long)]
     format: Option<String>,
@@ -36,32 +56,77 @@ pub(super) struct Args {
 /// How much of a command is shown.
 const COMMAND_WIDTH: usize = 20;
 
+const COLUMNS: [(&str, &str); 8] = [
+    ("CONTAINER ID", "ID"),
+    ("IMAGE", "Image"),
+    ("COMMAND", "Command"),
+    ("CREATED", "RunningFor"),
+    ("STATUS", "Status"),
+    ("PORTS", "Ports"),
+    ("NAMES", "Names"),
+    ("SIZE", "Size"),
+];
+
 /// Lists them, the newest first.
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
-    let containers = Containers::new(&globals.root).list()?;
-    let shown = containers
-        .iter()
-        .filter(|container| args.all || container.state().status == Status::Running);
+    let mut shown = select(args, Containers::new(&globals.root).list()?)?;
+    let last = if args.latest { Some(1) } else { args.last };
+    shown.truncate(last.unwrap_or(usize::MAX));
+    let sizes = if args.size {
+        Some(Sizes::new(globals)?)
+    } else {
+        None
+    };
     let now = Timestamp::now();
-    let rows: Vec<Value> = shown.map(|container| row(container, args, now)).collect();
+    let mut rows = Vec::with_capacity(shown.len());
+    for container in &shown {
+        let mut row = row(container, args, now);
+        if let (Some(sizes), Some(fields)) = (&sizes, row.as_object_mut()) {
+            fields.insert("Size".to_owned(), Value::from(sizes.of(container)?));
+        }
+        rows.push(row);
+    }
+    let columns = if args.size {
+        COLUMNS.as_slice()
+    } else {
+        COLUMNS.get(..COLUMNS.len() - 1).unwrap_or(&COLUMNS)
+    };
     let text = match args.format.as_deref() {
         _ if args.quiet => "{{.ID}}".parse::<Template>()?.render_lines(&rows)?,
-        None | Some("table") => table::render(
-            &[
-                ("CONTAINER ID", "ID"),
-                ("IMAGE", "Image"),
-                ("COMMAND", "Command"),
-                ("CREATED", "RunningFor"),
-                ("STATUS", "Status"),
-                ("PORTS", "Ports"),
-                ("NAMES", "Names"),
-            ],
-            &rows,
-        ),
+        None | Some("table") => table::render(columns, &rows),
         Some(template) => template.parse::<Template>()?.render_lines(&rows)?,
     };
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those that are asked for. Without a word about it, those that run.
+fn select(args: &Args, mut all: Vec<Container>) -> Result<Vec<Container>, Error> {
+    let selection = Selection::new(&args.filter, &all)?;
+    let any = args.all || args.latest || args.last.is_some() || selection.names_a_status();
+    all.retain(|container| (any || container.phase().is_live()) && selection.takes(container));
+    Ok(all)
+}
+
+/// Tells how much containers take.
+struct Sizes {
+    images: Store,
+}
+
+impl Sizes {
+    fn new(globals: &Globals) -> Result<Self, super::Failure> {
+        Ok(Self {
+            images: Store::open(&globals.root, globals.driver()?)?,
+        })
+    }
+
+    /// In Docker's words. Of an image that is gone nothing is counted.
+    fn of(&self, container: &Container) -> Result<String, Error> {
+        let own = container.own_bytes()?;
+        let image = self.images.resolve(&container.config().image.id);
+        let image = image.map_or(0, |image| image.bytes());
+        Ok(format!("{} (virtual {})", size(own), size(own + image)))
+    }
 }
 
 /// A row under Docker's names.
@@ -89,7 +154,7 @@ fn row(container: &Container, args: &Args, now: Timestamp) -> Value {
         "Command": command(&config.process.args().join(" "), args),
         "CreatedAt": config.created,
         "RunningFor": format!("{} ago", since(&config.created, now)),
-        "State": container.state().status.as_str(),
+        "State": container.phase().as_str(),
         "Status": status(container, now),
         "Ports": "",
         "Networks": "none",
@@ -110,10 +175,11 @@ fn command(whole: &str, args: &Args) -> String {
 fn status(container: &Container, now: Timestamp) -> String {
     let state = container.state();
     let ago = |time: &Option<String>| since(time.as_deref().unwrap_or_default(), now);
-    match state.status {
-        Status::Created => "Created".to_owned(),
-        Status::Running => format!("Up {}", ago(&state.started)),
-        Status::Exited => format!("Exited ({}) {} ago", state.exit_code, ago(&state.finished)),
+    match container.phase() {
+        Phase::Created => "Created".to_owned(),
+        Phase::Running => format!("Up {}", ago(&state.started)),
+        Phase::Paused => format!("Up {} (Paused)", ago(&state.started)),
+        Phase::Exited => format!("Exited ({}) {} ago", state.exit_code, ago(&state.finished)),
     }
 }
 

@@ -26,14 +26,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let store = Store::open(&globals.root, globals.driver()?)?;
     let containers = Containers::new(&globals.root);
-    let users = |id: &ImageId| {
-        let id = id.to_string();
-        let users = containers.list()?.into_iter();
-        Ok(users
-            .filter(|container| container.config().image.id == id)
-            .map(|container| container.name().to_string())
-            .collect())
-    };
+    let users = |id: &ImageId| Ok(containers.users_of(id)?);
     let force = if args.force { Force::Yes } else { Force::No };
     let mut code = ExitCode::SUCCESS;
     for image in &args.images {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::id::ContainerId;
 use super::name::Name;
 use super::options::{
-    Bytes, CapabilityChange, Cpus, Device, EnvVar, Network, Seccomp, Signal, Tmpfs, Ulimit, Volume,
+    Bytes, CapabilityChange, Cpus, Device, EnvVar, Network, Seccomp, Signal, SwapLimit, Tmpfs,
+    Ulimit, Volume,
 };
 
 /// The version of the format of `config.json`.
@@ -30,6 +31,9 @@ pub struct Config {
     pub image: ImageUsed,
     /// The storage driver that keeps its tree.
     pub driver: String,
+    /// What its tree is called, once the container has been renamed; `None`: as its folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
     /// The command and what it sees.
     pub process: ProcessConfig,
     /// What surrounds it, and its limits.
@@ -105,8 +109,11 @@ pub struct HostConfig {
     pub shm_size: Option<Bytes>,
     /// Resource limits of each process.
     pub ulimits: Vec<Ulimit>,
-    /// Memory limit; the same again may be swapped out, as with Docker.
+    /// Memory limit.
     pub memory: Option<Bytes>,
+    /// Limit of memory and swap space together; `None`: twice that of memory.
+    #[serde(default)]
+    pub memory_swap: Option<SwapLimit>,
     /// Processor limit.
     pub cpus: Option<Cpus>,
     /// Processor share when there is not enough for all; 1024 is the default.

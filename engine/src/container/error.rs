@@ -59,6 +59,12 @@ pub enum Error {
     /// Only running containers can do that.
     #[error("container `{0}` is not running; `keel ps -a` shows what became of it")]
     NotRunning(Name),
+    /// Paused containers cannot do that.
+    #[error("container `{0}` is paused; let it go on first, with `keel unpause {0}`")]
+    Paused(Name),
+    /// Only paused containers can go on.
+    #[error("container `{0}` is not paused; `keel ps` shows what it is doing")]
+    NotPaused(Name),
     /// Running containers are not removed.
     #[error(
         "container `{0}` is running; stop it first with `keel stop {0}`, or use `keel rm -f {0}`"
@@ -122,6 +128,9 @@ pub enum Error {
     /// The run path.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// The images could not be looked at.
+    #[error("cannot look at the images")]
+    Images(#[source] Box<crate::image::store::StoreError>),
     /// The storage driver.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -8,7 +8,7 @@ use super::options::EnvVar;
 use super::stdio::{self, Attach, Logging, RawTerminal, Wishes};
 use super::supervise::{PassOn, Supervision, hold_signals};
 use super::user::Identity;
-use super::{Container, Error, facts, spec};
+use super::{Container, Error, Phase, facts, spec};
 use crate::runtime::{self, Exec, ExitStatus, Target};
 
 /// What to run.
@@ -87,6 +87,9 @@ impl Container {
         wishes: Wishes,
     ) -> Result<(runtime::Process, stdio::Ends), Error> {
         let target = self.process()?;
+        if self.phase() == Phase::Paused {
+            return Err(Error::Paused(self.name().clone()));
+        }
         let root = format!("/proc/{}/root", target.pid);
         let root = File::open(&root).map_err(Error::io("open", root))?;
         let config = self.config();

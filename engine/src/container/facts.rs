@@ -27,7 +27,7 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
         devices: devices(config)?,
         cgroups: Presence::from(mode != Mode::Absent),
         cgroup_namespaces: Presence::from(Path::new("/proc/self/ns/cgroup").exists()),
-        swap_limit: swap_limit(config, mode),
+        swap_limit: swap_limit(&config.host, mode),
         files: match files::provide(container, root)? {
             Place::Folder => Some(container.folder().to_owned()),
             Place::Tree => None,
@@ -89,8 +89,8 @@ pub(super) fn filter(
 
 /// Whether swap can be limited, which old kernels need a boot parameter for (`swapaccount=1`,
 /// before 5.8). Asked only when there is a limit.
-fn swap_limit(config: &Config, mode: Mode) -> Presence {
-    if config.host.memory.is_none() {
+pub(super) fn swap_limit(host: &HostConfig, mode: Mode) -> Presence {
+    if host.memory.is_none() {
         return Presence::Absent;
     }
     Presence::from(match mode {

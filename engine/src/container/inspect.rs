@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::options::{Access, Seccomp};
-use super::state::{Incarnation, Status};
-use super::{Container, config::HostConfig};
+use super::options::{Access, Seccomp, SwapLimit};
+use super::state::Incarnation;
+use super::{Container, Phase, config::HostConfig};
 
 /// Docker's time for "not yet".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -62,11 +62,11 @@ impl Container {
     }
 
     fn inspect_state(&self) -> Value {
-        let state = self.state();
+        let (state, phase) = (self.state(), self.phase());
         json!({
-            "Status": state.status.as_str(),
-            "Running": state.status == Status::Running,
-            "Paused": false,
+            "Status": phase.as_str(),
+            "Running": phase.is_live(),
+            "Paused": phase == Phase::Paused,
             "Restarting": false,
             "OOMKilled": state.oom_killed,
             "Dead": false,
@@ -101,6 +101,11 @@ fn inspect_host(host: &HostConfig) -> Value {
         )
     });
     let memory = host.memory.map_or(0, |memory| memory.0);
+    let memory_swap = match (host.memory_swap, host.memory) {
+        (Some(swap), _) => swap.memory_and_swap(),
+        (None, Some(memory)) => SwapLimit::twice(memory).memory_and_swap(),
+        (None, None) => 0,
+    };
     json!({
         "AutoRemove": host.auto_remove,
         "Binds": binds.collect::<Vec<_>>(),
@@ -115,7 +120,7 @@ fn inspect_host(host: &HostConfig) -> Value {
         "NetworkMode": "none",
         "ShmSize": host.shm_size.map_or(64 << 20, |size| size.0),
         "Memory": memory,
-        "MemorySwap": memory * 2,
+        "MemorySwap": memory_swap,
         "NanoCpus": host.cpus.map_or(0, super::options::Cpus::nano),
         "CpuShares": host.cpu_shares.unwrap_or(0),
         "PidsLimit": host.pids_limit,

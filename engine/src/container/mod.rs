@@ -5,8 +5,11 @@
 //! (pass signals on, keep the log) → `record` (what became of it). [`Containers`] is the folder of
 //! them all, [`monitor`] the process that stays with a detached one.
 
+mod begin;
+mod check;
 mod clock;
 pub mod config;
+mod create;
 mod error;
 mod exec;
 mod facts;
@@ -18,9 +21,12 @@ pub mod monitor;
 pub mod name;
 pub mod options;
 mod output;
+mod phase;
 mod profile;
+mod prune;
 mod record;
 mod run;
+mod select;
 pub mod spec;
 mod spec_mounts;
 mod start;
@@ -29,11 +35,22 @@ mod stdio;
 mod stop;
 mod store;
 mod supervise;
+mod top;
+mod update;
+mod usage;
 pub mod user;
 
+pub use check::Finding;
+pub use create::{Request, create};
 pub use error::Error;
 pub use exec::ExecRequest;
+pub use phase::Phase;
+pub use prune::{PruneFilter, Pruned};
 pub use record::Container;
-pub use run::{Request, run, run_detached};
+pub use run::{run, run_detached};
+pub use select::{Filter, Selection};
 pub use stop::Force;
 pub use store::Containers;
+pub use top::ProcessRow;
+pub use update::Update;
+pub use usage::Usage;

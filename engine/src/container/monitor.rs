@@ -22,7 +22,7 @@ use super::start::{Started, chain, put_down, start};
 use super::stdio::{Attach, Ends, Logging, Wishes};
 use super::store::Hold;
 use super::supervise::{Output, PassOn, Supervision, hold_signals};
-use super::{Container, Error};
+use super::{Container, Error, store};
 use crate::runtime::cgroup::Cgroup;
 use crate::sys::fds;
 
@@ -58,9 +58,9 @@ fn myself(verb: &str, container: &Container) -> Command {
 
 /// Starts the monitor of a container and waits until that has started it. The lock of the
 /// container's folder goes over to the monitor.
-pub(super) fn spawn(container: &Container, hold: &Hold) -> Result<(), Error> {
+pub(super) fn spawn(container: &Container, hold: Hold) -> Result<(), Error> {
     let failed = |error: &io::Error| Error::Monitor(error.to_string());
-    let lock = hold.file().try_clone().map_err(|error| failed(&error))?;
+    let lock = hold.hand_over().map_err(|error| failed(&error))?;
     let mut monitor = myself(START, container)
         // As its standard input it finds the lock without being told.
         .stdin(Stdio::from(lock))
@@ -191,6 +191,7 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Resul
         pid,
         source,
     })?;
+    let folder = store::moved(folder);
     let Some(mut container) = Container::read(root, folder)? else {
         return Ok(());
     };

@@ -87,6 +87,14 @@ impl Container {
         }
     }
 
+    /// Bytes of the files that it has made or changed.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn own_bytes(&self) -> Result<u64, Error> {
+        Ok(self.storage()?.own_bytes(&self.tree()?)?)
+    }
+
     /// What it changed in comparison with its image, sorted by path.
     ///
     /// # Errors

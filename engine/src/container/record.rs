@@ -11,7 +11,7 @@ use super::id::ContainerId;
 use super::name::Name;
 use super::state::{Incarnation, LOST, State, Status};
 use super::store::{Durability, Hold, replace_json};
-use super::{Error, clock};
+use super::{Error, clock, store};
 use crate::runtime::ExitStatus;
 use crate::runtime::cgroup::{Cgroup, CgroupPath};
 use crate::storage::{Storage, Tree, TreeName};
@@ -21,6 +21,8 @@ use crate::storage::{Storage, Tree, TreeName};
 pub struct Container {
     root: PathBuf,
     folder: PathBuf,
+    /// What its tree is called: as its folder was, before any renaming.
+    tree: String,
     config: Config,
     state: State,
 }
@@ -28,9 +30,14 @@ pub struct Container {
 impl Container {
     /// One that was just made.
     pub(super) fn new(root: &Path, folder: PathBuf, config: Config) -> Self {
+        let tree = config.tree.clone().unwrap_or_else(|| {
+            let name = folder.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        });
         Self {
             root: root.to_owned(),
             folder,
+            tree,
             config,
             state: State::created(),
         }
@@ -45,7 +52,9 @@ impl Container {
             Err(error) => return Err(Error::io("read", path)(error)),
         };
         let damaged = |source| Error::Damaged { path, source };
-        let config = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let mut config: Config = serde_json::from_slice(&bytes).map_err(damaged)?;
+        // The folder's name is the name: renaming it is one step.
+        config.name = store::name_of(&folder).unwrap_or(config.name);
         let mut container = Self::new(root, folder, config);
         container.refresh()?;
         if container.is_lost() {
@@ -89,10 +98,9 @@ impl Container {
         self.folder.join("log.ndjson")
     }
 
-    /// What its folder and its tree are called.
-    pub(super) fn tree_name(&self) -> String {
-        let name = self.folder.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
+    /// What its tree is called.
+    pub(super) fn tree_name(&self) -> &str {
+        &self.tree
     }
 
     pub(super) fn tree(&self) -> Result<TreeName, Error> {
@@ -120,8 +128,39 @@ impl Container {
         }
     }
 
+    /// Follows its folder if that was renamed meanwhile.
+    fn follow(&mut self) {
+        let folder = std::mem::take(&mut self.folder);
+        self.folder = store::moved(folder);
+        if let Some(name) = store::name_of(&self.folder) {
+            self.config.name = name;
+        }
+    }
+
+    /// Records what its tree is called, before its folder is called otherwise.
+    pub(super) fn pin_tree(&mut self) -> Result<(), Error> {
+        let tree = self.tree.clone();
+        self.reconfigure(|config| config.tree = Some(tree))
+    }
+
+    /// Changes what was asked for it. Only whoever holds the lock over names does that.
+    pub(super) fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) -> Result<(), Error> {
+        self.follow();
+        // Somebody else may have changed it since it was read here.
+        let path = self.folder.join("config.json");
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        let damaged = |source| Error::Damaged { path, source };
+        let mut config: Config = serde_json::from_slice(&bytes).map_err(damaged)?;
+        config.name = self.config.name.clone();
+        change(&mut config);
+        replace_json(&self.folder, "config.json", &config, self.durability())?;
+        self.config = config;
+        Ok(())
+    }
+
     /// Reads what became of it meanwhile.
     pub(super) fn refresh(&mut self) -> Result<(), Error> {
+        self.follow();
         let path = self.folder.join("state.json");
         self.state = match fs::read(&path) {
             Ok(bytes) => {
@@ -178,6 +217,7 @@ impl Container {
         storage: &Storage,
         cgroup: Option<&Cgroup>,
     ) -> Result<(), Error> {
+        self.follow();
         if self.config.host.auto_remove {
             // It is about to be removed: only somebody who waits for the code wants it.
             tell_waiter(&self.folder, status.code()).map_err(Error::io("write", &self.folder))?;
@@ -209,8 +249,9 @@ impl Container {
 
     /// Removes its tree and then its folder, which the caller holds. Interrupted, it can be done
     /// again.
-    pub(super) fn remove_from(&self, storage: &Storage) -> Result<(), Error> {
+    pub(super) fn remove_from(&mut self, storage: &Storage) -> Result<(), Error> {
         storage.driver().remove(Tree::Container(&self.tree()?))?;
+        self.follow();
         match fs::remove_dir_all(&self.folder) {
             Err(error) if !is_absence(&error) => Err(Error::io("remove", &self.folder)(error)),
             _ => Ok(()),

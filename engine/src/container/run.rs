@@ -1,82 +1,17 @@
-//! Making a container and running it to its end, or leaving it to a monitor.
+//! Running a new container to its end, or leaving it to a monitor.
 
 use std::path::Path;
 
-use super::config::{
-    Config, HostConfig, ImageDefaults, ImageUsed, ProcessConfig, ProcessWishes, SCHEMA,
-};
+use super::create::{Request, make};
 use super::id::ContainerId;
 use super::logs::LogWriter;
-use super::name::Name;
-use super::options::Seccomp;
 use super::start::{Started, put_down, start};
 use super::stdio::{Attach, Logging, RawTerminal, Wishes};
-use super::store::{Durability, Hold};
 use super::supervise::{PassOn, Supervision};
-use super::{Container, Containers, Error, clock, monitor};
-use crate::image::digest::ChainId;
+use super::{Container, Error, monitor};
 use crate::runtime::ExitStatus;
 use crate::runtime::cgroup::Cgroup;
-use crate::storage::{Storage, TreeName};
-
-/// What a container is made of.
-#[derive(Debug)]
-pub struct Request {
-    /// `None`: one is chosen.
-    pub name: Option<Name>,
-    /// The image, as it is recorded.
-    pub image: ImageUsed,
-    /// The image's topmost layer; `None`: it has none.
-    pub top_layer: Option<ChainId>,
-    /// What the image suggests.
-    pub defaults: ImageDefaults,
-    /// What the user wants other than that.
-    pub wishes: ProcessWishes,
-    /// What surrounds the command. The place among the control groups is a parent folder still.
-    pub host: HostConfig,
-}
-
-/// Makes a container. The caller holds the image store's lock for as long as this takes.
-fn create(root: &Path, storage: &Storage, request: Request) -> Result<(Container, Hold), Error> {
-    let id = ContainerId::random().map_err(Error::io("read", "/dev/urandom"))?;
-    let process = ProcessConfig::new(request.defaults, request.wishes, &id, |name| {
-        std::env::var(name).ok()
-    });
-    if process.entrypoint.is_empty() && process.cmd.is_empty() {
-        return Err(Error::NoCommand(request.image.reference));
-    }
-    let mut host = request.host;
-    host.cgroup = format!("{}/{id}", host.cgroup.trim_end_matches('/'));
-    if let Seccomp::Profile(path) = &mut host.seccomp {
-        // The container may be looked at from another folder later.
-        *path = path
-            .canonicalize()
-            .map_err(Error::io("read", path.clone()))?;
-    }
-    let reserved = Containers::new(root).reserve(&id, request.name)?;
-    let durability = if host.auto_remove {
-        Durability::Volatile
-    } else {
-        Durability::Durable
-    };
-    let config = Config {
-        schema: SCHEMA.to_owned(),
-        id,
-        name: reserved.name.clone(),
-        created: clock::now(),
-        image: request.image,
-        driver: storage.driver().name().to_string(),
-        process,
-        host,
-    };
-    let tree = reserved.folder().file_name().unwrap_or_default();
-    let tree = TreeName::new(tree.to_string_lossy())?;
-    if let Err(error) = storage.driver().create(&tree, request.top_layer.as_ref()) {
-        reserved.abandon();
-        return Err(error.into());
-    }
-    reserved.publish(root, config, durability)
-}
+use crate::storage::Storage;
 
 /// Makes a container, and runs it in the foreground to its end.
 ///
@@ -91,7 +26,7 @@ pub fn run(
     request: Request,
     made: impl FnOnce(),
 ) -> Result<ExitStatus, Error> {
-    let (mut container, hold) = create(root, storage, request)?;
+    let (mut container, hold) = make(root, storage, request)?;
     made();
     let host = &container.config().host;
     let wishes = Wishes {
@@ -181,10 +116,8 @@ pub fn run_detached(
     request: Request,
     made: impl FnOnce(),
 ) -> Result<ContainerId, Error> {
-    let (container, hold) = create(root, storage, request)?;
+    let (container, hold) = make(root, storage, request)?;
     made();
-    let started = monitor::spawn(&container, &hold);
-    // The monitor has the lock now, and unlocking would take it away from it.
-    std::mem::forget(hold);
-    started.map(|()| container.id().clone())
+    monitor::spawn(&container, hold)?;
+    Ok(container.id().clone())
 }

@@ -11,7 +11,7 @@ use oci_spec::runtime::{
 };
 
 use super::config::{Config, HostConfig, ProcessConfig, variable};
-use super::options::{Cpus, Ulimit};
+use super::options::{Cpus, SwapLimit, Ulimit};
 use super::spec_mounts::mounts;
 use super::user::Identity;
 
@@ -189,13 +189,25 @@ fn namespaces(facts: &Facts) -> Result<Vec<LinuxNamespace>, OciSpecError> {
 }
 
 fn resources(host: &HostConfig, facts: &Facts) -> Result<LinuxResources, OciSpecError> {
-    let mut resources = LinuxResourcesBuilder::default().devices(device_rules(host, facts)?);
+    let mut resources = limits(host, facts.swap_limit)?;
+    resources.set_devices(Some(device_rules(host, facts)?));
+    Ok(resources)
+}
+
+/// What the container may use of memory, processors and process ids.
+pub(super) fn limits(
+    host: &HostConfig,
+    swap_limit: Presence,
+) -> Result<LinuxResources, OciSpecError> {
+    let mut resources = LinuxResourcesBuilder::default();
     if let Some(memory) = host.memory {
         let limit = i64::try_from(memory.0).unwrap_or(i64::MAX);
         let mut builder = LinuxMemoryBuilder::default().limit(limit);
-        if facts.swap_limit == Presence::Present {
-            // Memory and swap together, as Docker's default: as much again may be swapped out.
-            builder = builder.swap(limit.saturating_mul(2));
+        // Swap that was asked for is limited or refused, the default is left out where the
+        // kernel cannot limit it.
+        if host.memory_swap.is_some() || swap_limit == Presence::Present {
+            let swap = host.memory_swap.unwrap_or(SwapLimit::twice(memory));
+            builder = builder.swap(swap.memory_and_swap());
         }
         resources = resources.memory(builder.build()?);
     }
@@ -212,7 +224,10 @@ fn resources(host: &HostConfig, facts: &Facts) -> Result<LinuxResources, OciSpec
     if let Some(limit) = host.pids_limit {
         resources = resources.pids(LinuxPidsBuilder::default().limit(limit).build()?);
     }
-    resources.build()
+    let mut resources = resources.build()?;
+    // The builder's default is rules of its own.
+    resources.set_devices(None);
+    Ok(resources)
 }
 
 /// A device number of a rule: any, or one.

@@ -7,7 +7,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
-use super::state::{Incarnation, State, Status, boot_id};
+use super::state::{Incarnation, State, boot_id};
 use super::stdio::{self, Ends, Wishes};
 use super::{Container, Error, clock, facts, spec, supervise};
 use crate::runtime::{self, Init, Launch, Process, requirement};
@@ -23,7 +23,7 @@ pub(super) struct Started {
 /// Starts the container. Its folder is held by this process, which has no other thread that takes
 /// signals.
 ///
-/// On failure the container is left as made, with the reason in its state, and nothing runs.
+/// On failure the container is left as it was, with the reason in its state, and nothing runs.
 pub(super) fn start(
     container: &mut Container,
     storage: &Storage,
@@ -38,12 +38,10 @@ pub(super) fn start(
         // The reason of the failure is what matters; what cannot be undone now is undone when
         // the container is removed.
         drop(storage.driver().unmount(&container.tree()?));
-        let failed = State {
-            status: Status::Created,
-            exit_code: error.exit_code(),
-            error: chain(error, ": "),
-            ..State::created()
-        };
+        let failed = container
+            .state()
+            .clone()
+            .not_started(error.exit_code(), chain(error, ": "));
         container.record(failed)?;
     }
     started

@@ -51,17 +51,6 @@ pub enum Status {
     Exited,
 }
 
-impl Status {
-    /// Docker's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Running => "running",
-            Self::Exited => "exited",
-        }
-    }
-}
-
 /// One life of one process: process ids are used again, and start over when the machine does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incarnation {
@@ -128,6 +117,23 @@ impl State {
             process: Some(process),
             started: Some(now),
             ..Self::created()
+        }
+    }
+
+    /// This state of a container that could not be started.
+    #[must_use]
+    pub fn not_started(self, exit_code: u8, error: String) -> Self {
+        Self {
+            status: match self.status {
+                Status::Created => Status::Created,
+                // It had run before.
+                Status::Running | Status::Exited => Status::Exited,
+            },
+            process: None,
+            exit_code,
+            oom_killed: false,
+            error,
+            ..self
         }
     }
 

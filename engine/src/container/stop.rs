@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use super::options::Signal;
 use super::record::LastWord;
 use super::state::{Incarnation, LOST, Status};
-use super::{Container, Error, supervise};
+use super::{Container, Error, store, supervise};
 use crate::sys::clone;
 
 /// How long a container may take to end after `SIGKILL`: as long as the kernel needs to tear down
@@ -36,7 +36,12 @@ impl Container {
             .ok_or_else(|| Error::NotRunning(self.name().clone()))
     }
 
-    /// Sends a signal to its first process.
+    /// What asks it to end.
+    pub(super) fn stop_signal(&self) -> Signal {
+        self.config().process.stop_signal.unwrap_or(Signal::TERM)
+    }
+
+    /// Sends a signal to its first process; one that is to end it also ends a pause.
     ///
     /// # Errors
     /// [`Error::NotRunning`].
@@ -46,7 +51,8 @@ impl Container {
             action: "signal",
             pid,
             source: errno.into(),
-        })
+        })?;
+        self.thaw_for(signal)
     }
 
     /// Sends its stop signal, and `SIGKILL` when it still runs after `grace` (`None`: never).
@@ -55,8 +61,7 @@ impl Container {
     /// # Errors
     /// [`Error::Immortal`] when even that does not end it.
     pub fn stop(&mut self, grace: Option<Duration>) -> Result<(), Error> {
-        let signal = self.config().process.stop_signal.unwrap_or(Signal::TERM);
-        match self.signal(signal) {
+        match self.signal(self.stop_signal()) {
             Err(Error::NotRunning(_)) => return Ok(()),
             result => result?,
         }
@@ -93,7 +98,7 @@ impl Container {
             None
         };
         self.await_end(None)?;
-        let rest = Self::read(self.root(), self.folder().to_owned())?;
+        let rest = Self::read(self.root(), store::moved(self.folder().to_owned()))?;
         let recorded = rest.filter(|container| container.state().status == Status::Exited);
         let code = recorded.map(|container| container.state().exit_code);
         Ok(code

@@ -3,7 +3,7 @@
 //! ```text
 //! containers/lock                     held while a name is taken or given up
 //! containers/NAME-SHORTID/            locked by whoever runs the container, as long as it runs
-//!              config.json            what was asked; written once; without it there is no container
+//!              config.json            what was asked; without it there is no container
 //!              state.json             what became of it; replaced at once as a whole
 //!              hostname, hosts, resolv.conf
 //!              log.ndjson             its output, in Docker's json-file format
@@ -24,6 +24,8 @@ use super::config::Config;
 use super::id::{self, ContainerId, SHORT_LEN};
 use super::name::Name;
 use super::{Container, Error};
+use crate::image::digest::ImageId;
+use crate::storage::{Storage, Tree, TreeName, sync_folder};
 
 /// All containers of one root folder.
 #[derive(Debug, Clone)]
@@ -106,6 +108,26 @@ impl Containers {
         Ok(entries)
     }
 
+    /// The folders of all containers, also of those whose making was cut short.
+    pub(super) fn folders(&self) -> Result<Vec<PathBuf>, Error> {
+        let entries = self.entries()?.into_iter();
+        Ok(entries
+            .map(|entry| self.folder.join(entry.folder))
+            .collect())
+    }
+
+    /// Removes the tree of a container that is gone.
+    pub(super) fn remove_tree(&self, tree: &Path) -> Result<(), Error> {
+        let part = |path: Option<&Path>| {
+            let name = path.and_then(Path::file_name).unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        };
+        let driver = part(tree.parent().and_then(Path::parent));
+        let storage = Storage::open(&self.root, Some(driver.parse()?))?;
+        let name = TreeName::new(part(Some(tree)))?;
+        Ok(storage.driver().remove(Tree::Container(&name))?)
+    }
+
     /// All containers, the newest first.
     ///
     /// # Errors
@@ -120,6 +142,19 @@ impl Containers {
         }
         all.sort_by(|a, b| b.config().created.cmp(&a.config().created));
         Ok(all)
+    }
+
+    /// The names of the containers that were made from an image.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn users_of(&self, image: &ImageId) -> Result<Vec<String>, Error> {
+        let id = image.to_string();
+        let users = self.list()?.into_iter();
+        let users = users.filter(|container| container.config().image.id == id);
+        Ok(users
+            .map(|container| container.name().to_string())
+            .collect())
     }
 
     /// The container of this name, or whose id starts so.
@@ -144,7 +179,8 @@ impl Containers {
             }));
         }
         if found.len() > 1 {
-            let candidates = found.iter().map(Container::tree_name).collect();
+            let folder = |found: &Container| folder_name(found.name(), found.id());
+            let candidates = found.iter().map(folder).collect();
             return Err(Error::Ambiguous {
                 given: given.to_owned(),
                 candidates,
@@ -157,24 +193,14 @@ impl Containers {
     pub(super) fn reserve(&self, id: &ContainerId, name: Option<Name>) -> Result<Reserved, Error> {
         let lock = self.lock()?;
         let entries = self.entries()?;
-        let holder = |name: &Name| entries.iter().find(|entry| entry.name() == name.as_str());
         let name = match name {
-            Some(name) => {
-                if let Some(entry) = holder(&name) {
-                    let folder = self.folder.join(&entry.folder);
-                    if !remove_leftover(&folder)? {
-                        let holder = entry.short().to_owned();
-                        return Err(Error::NameTaken { name, holder });
-                    }
-                }
-                name
-            }
+            Some(name) => self.free(&entries, name)?,
             None => (0..=u32::MAX)
                 .map(|attempt| Name::for_container(id, attempt))
-                .find(|name| holder(name).is_none())
+                .find(|name| holder(&entries, name).is_none())
                 .ok_or_else(|| Error::NotFound(String::new()))?,
         };
-        let folder = self.folder.join(format!("{name}-{}", id.short()));
+        let folder = self.folder.join(folder_name(&name, id));
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)
@@ -184,8 +210,54 @@ impl Containers {
         Ok(Reserved { folder, name, hold })
     }
 
+    /// The name, if no container has it.
+    fn free(&self, entries: &[Entry], name: Name) -> Result<Name, Error> {
+        if let Some(entry) = holder(entries, &name) {
+            let folder = self.folder.join(&entry.folder);
+            if !remove_leftover(&folder)? {
+                let holder = entry.short().to_owned();
+                return Err(Error::NameTaken { name, holder });
+            }
+        }
+        Ok(name)
+    }
+
+    /// Gives a container another name. Whoever runs it finds its folder again by its id.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`]; [`Error::Io`].
+    pub fn rename(&self, mut container: Container, name: &Name) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        container.refresh()?;
+        if container.name() == name {
+            return Err(Error::NameTaken {
+                name: name.clone(),
+                holder: container.id().short().to_owned(),
+            });
+        }
+        let name = self.free(&self.entries()?, name.clone())?;
+        // The tree keeps the name that it was made with. That is on the disk before the folder has
+        // another name: renaming is then one step, done or not done.
+        container.pin_tree()?;
+        let folder = folder_name(&name, container.id());
+        let target = self.folder.join(folder);
+        fs::rename(container.folder(), &target).map_err(Error::io("rename", container.folder()))?;
+        Ok(sync_folder(&self.folder)?)
+    }
+
+    /// Changes what was asked for a container: reads it, lets `change` at it, and writes it, while
+    /// nobody else does.
+    pub(super) fn reconfigure(
+        &self,
+        container: &mut Container,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        container.reconfigure(change)
+    }
+
     /// The lock over names; makes the folder when it is not there.
-    fn lock(&self) -> Result<Hold, Error> {
+    pub(super) fn lock(&self) -> Result<Hold, Error> {
         let path = self.folder.join("lock");
         let open = || {
             File::options()
@@ -237,14 +309,49 @@ impl Hold {
         }
     }
 
-    /// The descriptor that carries the lock: whoever inherits it holds the lock too.
-    pub(super) fn file(&self) -> &File {
-        &self.0
+    /// The descriptor that carries the lock, for another process to inherit: it holds the lock
+    /// then, for as long as it lives.
+    pub(super) fn hand_over(self) -> io::Result<File> {
+        let file = self.0.try_clone();
+        // Unlocking would take the lock from every process that has it.
+        std::mem::forget(self.0);
+        file
     }
 }
 
+fn holder<'a>(entries: &'a [Entry], name: &Name) -> Option<&'a Entry> {
+    entries.iter().find(|entry| entry.name() == name.as_str())
+}
+
+fn folder_name(name: &Name, id: &ContainerId) -> String {
+    format!("{name}-{}", id.short())
+}
+
+/// The name in the name of a container's folder.
+pub(super) fn name_of(folder: &Path) -> Option<Name> {
+    let entry = Entry::parse(folder.file_name()?.to_str()?.to_owned())?;
+    entry.name().parse().ok()
+}
+
+/// Where a container's folder is now, if it was renamed; else `folder` itself.
+pub(super) fn moved(folder: PathBuf) -> PathBuf {
+    if folder.is_dir() {
+        return folder;
+    }
+    let find = || {
+        let old = Entry::parse(folder.file_name()?.to_str()?.to_owned())?;
+        let mut all = fs::read_dir(folder.parent()?).ok()?.flatten();
+        let found = all.find_map(|entry| {
+            let entry = Entry::parse(entry.file_name().into_string().ok()?)?;
+            (entry.short() == old.short()).then_some(entry.folder)
+        })?;
+        Some(folder.with_file_name(found))
+    };
+    find().unwrap_or(folder)
+}
+
 /// Removes a folder whose making was cut short: nobody holds it and it was never published.
-fn remove_leftover(folder: &Path) -> Result<bool, Error> {
+pub(super) fn remove_leftover(folder: &Path) -> Result<bool, Error> {
     if folder.join("config.json").exists() {
         return Ok(false);
     }

@@ -461,6 +461,25 @@ impl Store {
         Ok(needed)
     }
 
+    /// Unfinished work that nobody goes on with, and layers that no image has: what
+    /// [`prune`](Self::prune) removes. Nothing is, while somebody uses the store.
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let hold = self.lock(FlockArg::LockExclusiveNonblock);
+        let Ok(_hold) = hold else {
+            return Ok(Vec::new());
+        };
+        let mut left = self.staging.leftovers()?;
+        left.extend(self.storage.leftovers()?);
+        // Images that cannot be read are findings of their own, and may need any layer.
+        if let Ok(needed) = self.needed_layers() {
+            left.extend(
+                self.storage
+                    .layers_but(|chain| needed.binary_search(chain).is_ok())?,
+            );
+        }
+        Ok(left)
+    }
+
     /// Removes what killed processes left, and layers that no image has. Returns how many things
     /// that were.
     pub fn prune(&self) -> Result<usize, StoreError> {

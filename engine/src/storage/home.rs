@@ -202,6 +202,11 @@ impl Home {
         self.staging.discard(path)
     }
 
+    /// Unfinished work whose owner is gone.
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>, StorageError> {
+        self.staging.leftovers()
+    }
+
     /// Removes leftovers of killed processes; see [`Staging::clean`].
     pub fn clean(&self) -> Result<usize, StorageError> {
         self.staging.clean()

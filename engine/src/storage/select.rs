@@ -3,14 +3,14 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::image::digest::ChainId;
 use crate::storage::btrfs::Btrfs;
 use crate::storage::overlay::Overlay;
 use crate::storage::sync_folder;
 use crate::storage::vfs::Vfs;
-use crate::storage::{Driver, DriverName, Home, StorageError, Tree};
+use crate::storage::{ChangeKind, Driver, DriverName, Home, StorageError, Tree, TreeName};
 
 /// The storage of one root folder: its driver, and the driver's folder.
 #[derive(Debug)]
@@ -96,6 +96,44 @@ impl Storage {
     /// lock exclusively.
     pub fn remove_layer(&self, chain: &ChainId) -> Result<(), StorageError> {
         self.driver.remove(Tree::Layer(chain))
+    }
+
+    /// Unfinished work that nobody goes on with.
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>, StorageError> {
+        self.home.leftovers()
+    }
+
+    /// The folders of layers that `keep` does not want.
+    pub fn layers_but(
+        &self,
+        keep: impl Fn(&ChainId) -> bool,
+    ) -> Result<Vec<PathBuf>, StorageError> {
+        let layers = self.home.layers()?.into_iter();
+        let unwanted = layers.filter(|chain| !keep(chain));
+        Ok(unwanted.map(|chain| self.home.layer(&chain)).collect())
+    }
+
+    /// Bytes of the files that a container has made or changed.
+    pub fn own_bytes(&self, container: &TreeName) -> Result<u64, StorageError> {
+        let files = self
+            .home
+            .container(container)
+            .join(match self.driver.name() {
+                DriverName::Overlay => "fs",
+                DriverName::Btrfs | DriverName::Vfs | DriverName::Aufs => "rootfs",
+            });
+        let mut bytes = 0;
+        for change in self.driver.changes(container)? {
+            if change.kind == ChangeKind::Deleted {
+                continue;
+            }
+            let path = files.join(change.path.strip_prefix("/").unwrap_or(&change.path));
+            // What a running container removes meanwhile takes no space.
+            if let Ok(found) = fs::symlink_metadata(&path) {
+                bytes += if found.is_dir() { 0 } else { found.len() };
+            }
+        }
+        Ok(bytes)
     }
 
     /// Removes leftovers, and the layers that `keep` does not want and no other layer stands on.

@@ -71,6 +71,22 @@ impl Staging {
         remove_tree(&staged.path).map_err(StorageError::io("remove", &staged.path))
     }
 
+    /// Unfinished work whose owner is gone.
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let failed = |action| StorageError::io::<io::Error>(action, &self.folder);
+        let mut left = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(failed("list"))? {
+            let path = entry.map_err(failed("list"))?.path();
+            let Ok(folder) = File::open(&path) else {
+                continue; // Its owner removed it just now.
+            };
+            if Flock::lock(folder, FlockArg::LockExclusiveNonblock).is_ok() {
+                left.push(path);
+            }
+        }
+        Ok(left)
+    }
+
     /// Removes what killed processes left, and says how many folders that were; what is being
     /// worked on is locked, and stays.
     pub fn clean(&self) -> Result<usize, StorageError> {

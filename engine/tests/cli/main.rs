@@ -13,8 +13,11 @@ mod help;
 mod isolation;
 mod keel;
 mod life;
+mod lifecycle;
 mod limits;
+mod listing;
 mod run;
 mod terminal;
+mod upkeep;
 
 use keel::Keel;

@@ -23,5 +23,5 @@ pub use mounts::{Access, Tmpfs, Volume};
 pub use network::Network;
 pub use security::{Seccomp, SecurityOpt};
 pub use signal::Signal;
-pub use size::Bytes;
+pub use size::{Bytes, SwapLimit};
 pub use ulimit::Ulimit;

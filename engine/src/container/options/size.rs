@@ -66,6 +66,54 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// `--memory-swap`: how much memory and swap space together may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "i64", from = "i64")]
+pub enum SwapLimit {
+    /// `-1`: as much swap space as there is.
+    None,
+    /// Both together.
+    Total(Bytes),
+}
+
+impl SwapLimit {
+    /// Docker's default: as much again may be swapped out.
+    pub fn twice(memory: Bytes) -> Self {
+        Self::Total(Bytes(memory.0.saturating_mul(2)))
+    }
+
+    /// In the runtime specification's terms.
+    pub fn memory_and_swap(self) -> i64 {
+        match self {
+            Self::None => -1,
+            Self::Total(Bytes(bytes)) => i64::try_from(bytes).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+impl From<SwapLimit> for i64 {
+    fn from(limit: SwapLimit) -> Self {
+        limit.memory_and_swap()
+    }
+}
+
+impl From<i64> for SwapLimit {
+    fn from(bytes: i64) -> Self {
+        u64::try_from(bytes).map_or(Self::None, |bytes| Self::Total(Bytes(bytes)))
+    }
+}
+
+impl FromStr for SwapLimit {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        match text {
+            "-1" => Ok(Self::None),
+            _ => text.parse().map(Self::Total),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

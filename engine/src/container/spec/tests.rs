@@ -16,6 +16,7 @@ fn config(process: ProcessConfig, host: HostConfig) -> Config {
             reference: "small".to_owned(),
             id: format!("sha256:{}", "cd".repeat(32)),
         },
+        tree: None,
         driver: "overlay".to_owned(),
         process: ProcessConfig {
             cmd: vec!["/bin/true".to_owned()],

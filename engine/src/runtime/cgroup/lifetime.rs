@@ -46,6 +46,21 @@ impl Cgroup {
         done
     }
 
+    /// Whether its tasks are stopped, or are to be. Without a freezer they never are.
+    pub fn freezer(&self) -> Freezer {
+        let (file, thawed) = match &self.folders {
+            Folders::Unified(_) => ("cgroup.freeze", "0"),
+            Folders::Legacy(_) => ("freezer.state", "THAWED"),
+        };
+        let state = self
+            .folder_of("freezer")
+            .and_then(|folder| tree::read(folder, file).ok());
+        match state {
+            Some(state) if state.trim() != thawed => Freezer::Frozen,
+            _ => Freezer::Thawed,
+        }
+    }
+
     /// Kills every process in it, whatever they fork meanwhile. Does not wait for their end.
     pub fn kill_all(&self) -> Result<(), Error> {
         if let Folders::Unified(folder) = &self.folders {

@@ -10,6 +10,9 @@ use super::{Error, tree};
 pub struct Stats {
     /// Memory in use, bytes.
     pub memory_bytes: Option<u64>,
+    /// The part of it that holds pages of files which nobody has used for a while: the kernel gives
+    /// it back when memory is short, so that it is no use of the container's.
+    pub memory_inactive_file_bytes: Option<u64>,
     /// Highest memory use, bytes (v2: kernel 5.19).
     pub memory_peak_bytes: Option<u64>,
     /// Memory limit, bytes; `None` also when there is no limit.
@@ -29,12 +32,18 @@ fn number(folder: &Path, file: &str) -> Result<Option<u64>, Error> {
     Ok(tree::read_if_there(folder, file)?.and_then(|text| text.trim().parse().ok()))
 }
 
+fn inactive_file(folder: &Path, key: &str) -> Result<Option<u64>, Error> {
+    let text = tree::read_if_there(folder, "memory.stat")?;
+    Ok(text.and_then(|text| tree::keyed(&text, key)))
+}
+
 impl Stats {
     pub(super) fn unified(folder: &Path) -> Result<Self, Error> {
         let cpu = tree::read_if_there(folder, "cpu.stat")?;
         let io = tree::read_if_there(folder, "io.stat")?.unwrap_or_default();
         Ok(Self {
             memory_bytes: number(folder, "memory.current")?,
+            memory_inactive_file_bytes: inactive_file(folder, "inactive_file")?,
             memory_peak_bytes: number(folder, "memory.peak")?,
             memory_limit_bytes: number(folder, "memory.max")?,
             cpu_ns: cpu
@@ -50,6 +59,7 @@ impl Stats {
         match controller {
             "memory" => {
                 self.memory_bytes = number(folder, "memory.usage_in_bytes")?;
+                self.memory_inactive_file_bytes = inactive_file(folder, "total_inactive_file")?;
                 self.memory_peak_bytes = number(folder, "memory.max_usage_in_bytes")?;
                 self.memory_limit_bytes =
                     number(folder, "memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT);

@@ -1,0 +1,36 @@
+//! Asking before much is removed, and telling what was.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use super::images::size;
+use crate::container::Pruned;
+
+/// Warns, and asks whether to go on. No answer is a no.
+///
+/// # Errors
+/// Those of reading and writing.
+pub(super) fn confirm(warning: &str) -> io::Result<bool> {
+    let mut stderr = io::stderr().lock();
+    write!(
+        stderr,
+        "WARNING! {warning}\nAre you sure you want to continue? [y/N] "
+    )?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The containers that were removed, as Docker tells it; empty if there were none.
+pub(super) fn deleted(pruned: &Pruned) -> String {
+    if pruned.containers.is_empty() {
+        return String::new();
+    }
+    let ids = pruned.containers.iter().map(|id| format!("{id}\n"));
+    format!("Deleted Containers:\n{}\n", ids.collect::<String>())
+}
+
+/// What that has made free.
+pub(super) fn reclaimed(bytes: u64) -> String {
+    format!("Total reclaimed space: {}\n", size(bytes))
+}

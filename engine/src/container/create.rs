@@ -1,0 +1,88 @@
+//! Making a container: what was asked becomes a folder and a tree.
+
+use std::path::Path;
+
+use super::config::{
+    Config, HostConfig, ImageDefaults, ImageUsed, ProcessConfig, ProcessWishes, SCHEMA,
+};
+use super::id::ContainerId;
+use super::name::Name;
+use super::options::Seccomp;
+use super::store::{Durability, Hold};
+use super::{Container, Containers, Error, clock};
+use crate::image::digest::ChainId;
+use crate::storage::{Storage, TreeName};
+
+/// What a container is made of.
+#[derive(Debug)]
+pub struct Request {
+    /// `None`: one is chosen.
+    pub name: Option<Name>,
+    /// The image, as it is recorded.
+    pub image: ImageUsed,
+    /// The image's topmost layer; `None`: it has none.
+    pub top_layer: Option<ChainId>,
+    /// What the image suggests.
+    pub defaults: ImageDefaults,
+    /// What the user wants other than that.
+    pub wishes: ProcessWishes,
+    /// What surrounds the command. The place among the control groups is a parent folder still.
+    pub host: HostConfig,
+}
+
+/// Makes a container and leaves it alone. The caller holds the image store's lock for as long as
+/// this takes.
+///
+/// # Errors
+/// When it could not be made; nothing of it stays then.
+pub fn create(root: &Path, storage: &Storage, request: Request) -> Result<Container, Error> {
+    make(root, storage, request).map(|(container, _hold)| container)
+}
+
+/// Makes a container and keeps its folder, to start it. The caller holds the image store's lock
+/// for as long as this takes.
+pub(super) fn make(
+    root: &Path,
+    storage: &Storage,
+    request: Request,
+) -> Result<(Container, Hold), Error> {
+    let id = ContainerId::random().map_err(Error::io("read", "/dev/urandom"))?;
+    let process = ProcessConfig::new(request.defaults, request.wishes, &id, |name| {
+        std::env::var(name).ok()
+    });
+    if process.entrypoint.is_empty() && process.cmd.is_empty() {
+        return Err(Error::NoCommand(request.image.reference));
+    }
+    let mut host = request.host;
+    host.cgroup = format!("{}/{id}", host.cgroup.trim_end_matches('/'));
+    if let Seccomp::Profile(path) = &mut host.seccomp {
+        // The container may be looked at from another folder later.
+        *path = path
+            .canonicalize()
+            .map_err(Error::io("read", path.clone()))?;
+    }
+    let reserved = Containers::new(root).reserve(&id, request.name)?;
+    let durability = if host.auto_remove {
+        Durability::Volatile
+    } else {
+        Durability::Durable
+    };
+    let config = Config {
+        schema: SCHEMA.to_owned(),
+        id,
+        name: reserved.name.clone(),
+        created: clock::now(),
+        image: request.image,
+        driver: storage.driver().name().to_string(),
+        tree: None,
+        process,
+        host,
+    };
+    let tree = reserved.folder().file_name().unwrap_or_default();
+    let tree = TreeName::new(tree.to_string_lossy())?;
+    if let Err(error) = storage.driver().create(&tree, request.top_layer.as_ref()) {
+        reserved.abandon();
+        return Err(error.into());
+    }
+    reserved.publish(root, config, durability)
+}
