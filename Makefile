@@ -1,5 +1,5 @@
 # `make certify` and `make test` are the two commands that matter; both install what they need.
-# Everything can be run again: what is there already is left alone.
+# Everything can be run again: what is there already is left alone, and a finished run moved aside.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

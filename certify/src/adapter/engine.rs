@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use matrix::axis::StorageDriver;
+use nix::unistd::geteuid;
 
 use super::{docker, keel, podman};
 
@@ -128,6 +129,20 @@ pub enum AdapterError {
          configure `storage-driver` there, and leave --storage-driver out"
     )]
     DriverIsTheDaemons,
+    /// Nobody but root can run containers with it.
+    #[error("{0} runs containers for root alone: run this as root")]
+    NeedsRoot(&'static str),
+}
+
+/// Sees that this user can run containers with the engine.
+///
+/// # Errors
+/// [`AdapterError::NeedsRoot`].
+pub fn allow(engine: &dyn Engine) -> Result<(), AdapterError> {
+    if engine.needs_root() && !geteuid().is_root() {
+        return Err(AdapterError::NeedsRoot(engine.name()));
+    }
+    Ok(())
 }
 
 /// The adapter for `kind`, set up for one run.

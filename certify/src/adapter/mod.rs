@@ -15,6 +15,6 @@ mod podman;
 mod program;
 
 pub use cli::{Cli, IdentityError};
-pub use engine::{AdapterError, Engine, EngineKind, Setup, State, open};
+pub use engine::{AdapterError, Engine, EngineKind, Setup, State, allow, open};
 pub use inspect::{ContainerState, Inspection};
 pub use invocation::{Finished, Invocation, InvocationError, Running};

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use matrix::axis::StorageDriver;
-use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::{Failure, InputContext as _};
@@ -77,11 +76,7 @@ impl EngineArgs {
 
 /// An engine that can't work here at all would fail every case, none of which says anything of it.
 fn see_that_it_works(cli: &Cli) -> Result<(), Failure> {
-    let name = cli.engine().name();
-    if cli.engine().needs_root() && !geteuid().is_root() {
-        let error = anyhow::anyhow!("{name} runs containers for root alone: run this as root");
-        return Err(Failure::Input(error));
-    }
+    adapter::allow(cli.engine()).or_bad_input()?;
     let info = cli.run("info", [""; 0], None)?;
     if info.status.success() {
         return Ok(());

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::{Answer, Failure, InputContext};
 use crate::certificate::key::{self, PublicKey};
 use crate::certificate::verify::{KnownAs, KnownKeys, Verification, VerifyError, verify};
+use crate::run::folder::name;
 use crate::{config, terminal};
 
 /// Verify a certificate from the run folder that it is in, offline
@@ -22,7 +23,7 @@ not that the signer is who you think.
 
 Exit codes: 0 valid; 1 not valid, and what is wrong is named; 2 there is no certificate.")]
 pub(super) struct Args {
-    /// The certificate, in the run folder that it was made for
+    /// The certificate, in the run folder that it was made for; or that folder
     #[arg(value_name = "FILE")]
     certificate: PathBuf,
     /// Accept only a signature by this public key (PEM)
@@ -57,8 +58,12 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
         // A reader without a key of their own, or with a broken one, still can verify.
         own: own.and_then(|path| PublicKey::open(&path).ok()),
     };
+    let mut certificate = args.certificate.clone();
+    if certificate.is_dir() {
+        certificate.push(name::CERTIFICATE);
+    }
     let verification =
-        verify(&args.certificate, args.engine.as_deref(), &keys).map_err(|error| match error {
+        verify(&certificate, args.engine.as_deref(), &keys).map_err(|error| match error {
             error @ VerifyError::NoCertificate(_) => Failure::Input(error.into()),
             error @ VerifyError::Evidence(_) => Failure::Harness(error.into()),
         })?;

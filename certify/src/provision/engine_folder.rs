@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
@@ -21,11 +21,21 @@ const PREFIX: &str = "seaworthy-cell-";
 /// What the suite runner's own folder in it is called, up to its last characters.
 const INNER: &str = "seaworthy-engine-";
 
-/// A folder that is removed when it is dropped, and by the next run if it could not be.
+/// A folder that is removed when it is dropped, and by the next run if it could not be: what runs
+/// in it, as when a suite was interrupted, is ended first.
 #[derive(Debug)]
 pub struct EngineFolder {
     folder: TempDir,
+    engine: Option<Engine>,
     _lock: Flock<File>,
+}
+
+impl Drop for EngineFolder {
+    fn drop(&mut self) {
+        if !end_all(self.engine.as_ref(), self.folder.path()) {
+            self.folder.disable_cleanup(true);
+        }
+    }
 }
 
 impl EngineFolder {
@@ -33,13 +43,14 @@ impl EngineFolder {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn make(parent: &Path) -> io::Result<Self> {
+    pub(super) fn make(parent: &Path, engine: Option<Engine>) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
         // Between its making and its lock another run may take it for abandoned: then this one
         // finds it locked, or gone when it uses it, and does without this machine.
         let lock = lock(folder.path())?;
         Ok(Self {
             folder,
+            engine,
             _lock: lock,
         })
     }
@@ -51,15 +62,15 @@ impl EngineFolder {
 }
 
 /// The engine that may have left containers behind.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Engine<'a> {
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
     pub(super) kind: EngineKind,
-    pub(super) program: &'a Path,
+    pub(super) program: PathBuf,
 }
 
 /// Removes the folders of this user in `parent` that nobody holds. What can't be removed stays
 /// for the next time: it is in nobody's way.
-pub(super) fn sweep(parent: &Path, engine: Option<Engine<'_>>) {
+pub(super) fn sweep(parent: &Path, engine: Option<&Engine>) {
     for folder in folders(parent, PREFIX) {
         let Ok(lock) = lock(&folder) else {
             continue;
@@ -72,10 +83,7 @@ pub(super) fn sweep(parent: &Path, engine: Option<Engine<'_>>) {
         {
             continue;
         }
-        let roots = folders(&folder, INNER);
-        let ended =
-            engine.is_none_or(|engine| roots.iter().all(|root| end_containers(engine, root)));
-        if !ended {
+        if !end_all(engine, &folder) {
             tracing::warn!(folder = %folder.display(), "an abandoned engine folder stays: the engine can't remove its containers");
             continue;
         }
@@ -92,7 +100,7 @@ fn lock(folder: &Path) -> io::Result<Flock<File>> {
 }
 
 /// The folders in `parent` whose names begin with `prefix`.
-fn folders(parent: &Path, prefix: &str) -> Vec<std::path::PathBuf> {
+fn folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
@@ -102,10 +110,16 @@ fn folders(parent: &Path, prefix: &str) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// Ends and removes every container of the engine whose state is in `root`; whether none is left.
-fn end_containers(engine: Engine<'_>, root: &Path) -> bool {
+/// Ends and removes every container of the engine whose state is in `folder`; whether none is
+/// left.
+fn end_all(engine: Option<&Engine>, folder: &Path) -> bool {
+    let mut roots = folders(folder, INNER).into_iter();
+    engine.is_none_or(|engine| roots.all(|root| end_containers(engine, &root)))
+}
+
+fn end_containers(engine: &Engine, root: &Path) -> bool {
     let setup = Setup {
-        program: Some(engine.program.to_owned()),
+        program: Some(engine.program.clone()),
         storage_driver: None,
         root: root.to_owned(),
     };
@@ -145,7 +159,7 @@ mod tests {
     #[test]
     fn only_what_nobody_holds_is_removed_and_its_containers_first() {
         let parent = tempfile::tempdir().unwrap();
-        let living = EngineFolder::make(parent.path()).unwrap();
+        let living = EngineFolder::make(parent.path(), None).unwrap();
         let abandoned = parent.path().join(format!("{PREFIX}killed"));
         fs::create_dir_all(abandoned.join(format!("{INNER}x/keel"))).unwrap();
         let podmans = parent.path().join(format!("{PREFIX}podman"));
@@ -162,15 +176,27 @@ mod tests {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let engine = Engine {
             kind: EngineKind::Keel,
-            program: &program,
+            program,
         };
 
-        sweep(parent.path(), Some(engine));
+        sweep(parent.path(), Some(&engine));
 
         assert!(living.path().exists() && foreign.exists() && podmans.exists());
         assert!(!abandoned.exists());
         assert_eq!(
-            fs::read_to_string(calls).unwrap(),
+            fs::read_to_string(&calls).unwrap(),
+            "ps -a -q\nrm -f c1\nrm -f c2\n"
+        );
+
+        // A suite that was interrupted ends as one that was killed, only at once.
+        let interrupted = EngineFolder::make(parent.path(), Some(engine)).unwrap();
+        let path = interrupted.path().to_owned();
+        fs::create_dir_all(path.join(format!("{INNER}z/keel"))).unwrap();
+        fs::remove_file(&calls).unwrap();
+        drop(interrupted);
+        assert!(!path.exists());
+        assert_eq!(
+            fs::read_to_string(&calls).unwrap(),
             "ps -a -q\nrm -f c1\nrm -f c2\n"
         );
     }
@@ -182,9 +208,9 @@ mod tests {
         fs::create_dir_all(abandoned.join(format!("{INNER}x/keel"))).unwrap();
         let engine = Engine {
             kind: EngineKind::Keel,
-            program: Path::new("/bin/false"),
+            program: "/bin/false".into(),
         };
-        sweep(parent.path(), Some(engine));
+        sweep(parent.path(), Some(&engine));
         assert!(abandoned.exists());
     }
 }

@@ -44,15 +44,18 @@ impl Provisioner for HostProvisioner {
 impl HostProvisioner {
     /// Removes what killed runs left behind, containers included.
     pub fn clean_up(&self) {
-        let engine = self.engine.as_deref().map(|program| engine_folder::Engine {
+        engine_folder::sweep(&self.root, self.engine().as_ref());
+    }
+
+    fn engine(&self) -> Option<engine_folder::Engine> {
+        Some(engine_folder::Engine {
             kind: self.kind,
-            program,
-        });
-        engine_folder::sweep(&self.root, engine);
+            program: self.engine.clone()?,
+        })
     }
 
     async fn take(&self, cell: &Cell) -> Result<Machine, Breakage> {
-        let keep = EngineFolder::make(&self.root).map_err(|error| {
+        let keep = EngineFolder::make(&self.root, self.engine()).map_err(|error| {
             let detail = format!(
                 "{} can't hold the engine's root: {error}",
                 self.root.display()

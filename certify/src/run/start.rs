@@ -80,7 +80,8 @@ const LEFT: [&str; 5] = [
     name::REPORT,
 ];
 
-/// Begins the run that `facts` describe in the folder at `path`, or goes on with it.
+/// Begins the run that `facts` describe in the folder at `path`, or goes on with it. A run that
+/// is there and not gone on with is moved aside: it may be somebody's only certificate.
 ///
 /// # Errors
 /// The folder is not a run's, another process uses it, or the run to go on with is another.
@@ -107,6 +108,14 @@ pub fn begin(
             writer,
         });
     }
+    if path.join(name::RUN).exists() {
+        move_aside(path)?;
+        make_folder(path)?;
+        // The lock was on the journal that has moved; this one is the new folder's.
+        writer = Writer::open(&path.join(name::JOURNAL), clock)
+            .map_err(StartError::Journal)?
+            .0;
+    }
     for name in LEFT {
         remove(&path.join(name))?;
     }
@@ -124,20 +133,20 @@ pub fn begin(
     })
 }
 
-/// Makes the folder, and refuses one that holds anything but an earlier run.
-fn make_folder(path: &Path) -> Result<(), StartError> {
-    let error = |verb| {
-        move |source| StartError::Io {
-            path: path.to_owned(),
-            verb,
-            source,
-        }
+/// Refuses a folder that holds anything but an earlier run; it need not be there.
+///
+/// # Errors
+/// It is no folder, another's, or can't be read.
+pub fn check_folder(path: &Path) -> Result<(), StartError> {
+    let is_empty = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+        Err(source) => return Err(io_error(path, "read")(source)),
     };
-    fs::create_dir_all(path).map_err(error("made"))?;
     let is_run = [name::RUN, name::JOURNAL]
         .iter()
         .any(|name| path.join(name).exists());
-    let is_empty = fs::read_dir(path).map_err(error("read"))?.next().is_none();
     if is_run || is_empty {
         Ok(())
     } else {
@@ -145,6 +154,29 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
             path: path.to_owned(),
         })
     }
+}
+
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    check_folder(path)?;
+    fs::create_dir_all(path).map_err(io_error(path, "made"))
+}
+
+/// Renames the folder of the run at `path` to `path.previous`, in place of the one before.
+fn move_aside(path: &Path) -> Result<(), StartError> {
+    let path = std::path::absolute(path).map_err(io_error(path, "found"))?;
+    let mut previous = path.clone().into_os_string();
+    previous.push(".previous");
+    let previous = PathBuf::from(previous);
+    check_folder(&previous)?;
+    remove(&previous)?;
+    fs::rename(&path, &previous).map_err(io_error(&path, "moved aside"))?;
+    tracing::warn!(to = %previous.display(), "the run that was there is moved aside");
+    Ok(())
+}
+
+fn io_error(path: &Path, verb: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::Io { path, verb, source }
 }
 
 fn remove(path: &Path) -> Result<(), StartError> {

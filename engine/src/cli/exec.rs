@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Globals, Outcome};
+use super::{Globals, Outcome, terminal};
 use crate::container::options::EnvVar;
 use crate::container::{Containers, ExecRequest};
 
@@ -63,6 +63,9 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
     if args.detach {
         container.exec_detached(request).map_err(failure)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if request.tty && request.open_stdin {
+        terminal::for_typing()?;
     }
     let status = container.exec(request).map_err(failure)?;
     Ok(ExitCode::from(status.code()))

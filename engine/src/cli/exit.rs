@@ -1,6 +1,7 @@
 //! Exit codes, which are Docker's, and how a failure is told.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 /// Done as asked.
@@ -42,6 +43,16 @@ impl Failure {
             code,
             error: error.into(),
         }
+    }
+}
+
+impl Failure {
+    /// Whether the system refused something to this user.
+    pub fn is_for_lack_of_permission(&self) -> bool {
+        self.error.chain().any(|cause| {
+            let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+            kind == Some(io::ErrorKind::PermissionDenied)
+        })
     }
 }
 

@@ -41,8 +41,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let now = Timestamp::now();
     let mut rows = Vec::new();
     for (name, id) in named(&store)? {
-        if wanted(args, name.as_ref()) {
-            rows.push(row(&store.image(&id)?, name.as_ref(), args, now));
+        if !wanted(args, name.as_ref()) {
+            continue;
+        }
+        // One may be removed since its name was read.
+        if let Some(image) = store.image_if_there(&id)? {
+            rows.push(row(&image, name.as_ref(), args, now));
         }
     }
     let text = match args.format.as_deref() {

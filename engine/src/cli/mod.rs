@@ -193,6 +193,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     outcome.unwrap_or_else(|failure| {
         terminal::message(&failure.to_string());
+        if failure.is_for_lack_of_permission() && !nix::unistd::geteuid().is_root() {
+            terminal::message("keel works for root alone: run it as root");
+        }
         failure.into()
     })
 }

@@ -48,6 +48,9 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Detached::No => {
+            if request.wishes.tty && request.wishes.open_stdin {
+                terminal::for_typing()?;
+            }
             let status = container::run(root, storage, request, made).map_err(failure)?;
             Ok(ExitCode::from(status.code()))
         }

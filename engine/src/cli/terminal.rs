@@ -1,6 +1,6 @@
 //! The only code that prints: stdout is for the answer, stderr for everything else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 /// Writes the answer. A reader that has gone away (`keel … | head`) is no error.
 ///
@@ -21,6 +21,24 @@ pub fn answer_bytes(bytes: &[u8]) -> io::Result<()> {
         other => other,
     }
 }
+
+/// A container's terminal that is to take what is typed at this one needs one here: what comes from
+/// anything else has an end, which a terminal cannot pass on.
+///
+/// # Errors
+/// Standard input is no terminal.
+pub fn for_typing() -> Result<(), NoTerminal> {
+    if io::stdin().is_terminal() {
+        Ok(())
+    } else {
+        Err(NoTerminal)
+    }
+}
+
+/// `-it` without a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the input device is not a terminal: leave out `-t`, or `-i`")]
+pub struct NoTerminal;
 
 /// Says something to the person who watches; nothing that a program should read.
 pub fn message(text: &str) {

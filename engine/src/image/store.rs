@@ -271,6 +271,14 @@ impl Store {
         }
     }
 
+    /// What is stored of the image; none if it is not there, be it removed just now.
+    pub fn image_if_there(&self, id: &ImageId) -> Result<Option<Image>, StoreError> {
+        match self.image(id) {
+            Err(_) if !self.path_of(id).exists() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// The image with this id.
     pub fn image(&self, id: &ImageId) -> Result<Image, StoreError> {
         let bytes = self.config_bytes(id)?;

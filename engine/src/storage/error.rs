@@ -49,7 +49,9 @@ pub enum StorageError {
     #[error("container `{0}` already has a tree: remove the container first")]
     Exists(String),
     /// A layer that should lie below is not there.
-    #[error("layer {0} is not in the store: load the image again")]
+    #[error(
+        "layer {0} is not in the store of this storage driver: use the one that the image was loaded with, or load it again"
+    )]
     NoLayer(ChainId),
     /// The stack is higher than the kernel can mount.
     #[error("an image of more than {0} layers cannot be mounted: rebuild it with fewer layers")]

@@ -43,7 +43,7 @@ pub(super) fn assemble(
         Some(path) => std::path::absolute(path)?,
         None => std::env::current_exe()?,
     };
-    let engine = Engine::find(args)?;
+    let engine = Engine::find(args, &plan)?;
     let programs = programs::programs(&seaworthy)?;
     let selftest = (args.selftest_report.as_deref())
         .map(|report| programs::selftest(report, &programs))
@@ -117,7 +117,8 @@ struct Engine {
 }
 
 impl Engine {
-    fn find(args: &Args) -> Result<Self, Failure> {
+    /// Finds it, and sees that it can run containers where that is to be on this machine.
+    fn find(args: &Args, plan: &Plan) -> Result<Self, Failure> {
         // Only asked for its version, but an adapter always keeps its engine's state apart.
         let root = tempfile::tempdir()?;
         let setup = Setup {
@@ -129,8 +130,12 @@ impl Engine {
             error @ AdapterError::NotFound { .. } => Failure::Harness(error.into()),
             error @ (AdapterError::UnknownEngine(_)
             | AdapterError::NotExecutable { .. }
-            | AdapterError::DriverIsTheDaemons) => Failure::Input(error.into()),
+            | AdapterError::DriverIsTheDaemons
+            | AdapterError::NeedsRoot(_)) => Failure::Input(error.into()),
         })?;
+        if uses(plan, TargetKind::Host) {
+            adapter::allow(engine.as_ref()).or_bad_input()?;
+        }
         let program = engine.program().to_owned();
         let identity = Cli::new(engine).with_fault(args.sabotage).identity()?;
         Ok(Self { program, identity })
@@ -180,6 +185,11 @@ fn refuse_what_cannot_be_run(args: &Args, plan: &Plan) -> Result<(), Failure> {
             ));
         }
         match cell.target {
+            TargetKind::Host if args.engine == EngineKind::Docker => {
+                return refuse(
+                    "docker has the storage driver that its daemon is configured for, and can't be certified driver by driver: `seaworthy suite run --engine docker` runs the cases".to_owned(),
+                );
+            }
             TargetKind::Host => {}
             TargetKind::Micro if args.engine == EngineKind::Keel => {}
             TargetKind::Micro => {

@@ -22,7 +22,7 @@ use crate::run::certify::{Certified, CertifyError, Order, certify};
 use crate::run::folder::name;
 use crate::run::listing::cells;
 use crate::run::schedule::Ended;
-use crate::run::start::{Resume, StartError};
+use crate::run::start::{self, Resume, StartError};
 use crate::run::{Patience, RunFacts};
 use crate::selftest::Fault;
 use crate::terminal;
@@ -58,8 +58,9 @@ pub(super) struct Args {
     /// folder's `policies`, or a TOML file
     #[arg(long, default_value = "preview", value_name = "NAME|FILE")]
     policy: String,
-    /// The run folder: journal, evidence, results, certificate and report
-    #[arg(long, default_value = "certify", value_name = "DIR")]
+    /// The run folder: journal, evidence, results, certificate and report; an earlier run that
+    /// is there is moved to DIR.previous
+    #[arg(long, default_value = "target/certify", value_name = "DIR")]
     out: PathBuf,
     /// Go on with the run in that folder; nothing that is done is done again
     #[arg(long)]
@@ -122,6 +123,11 @@ enum AcceleratorChoice {
 
 pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     let policy = config::policy(&args.policy, config::own_folder().as_deref()).or_bad_input()?;
+    start::check_folder(&args.out).map_err(start_failure)?;
+    if args.resume && !args.out.join(name::RUN).exists() {
+        let out = args.out.display();
+        terminal::message(&format!("nothing to resume in {out}: the run begins anew"));
+    }
     let key = signing_key(args)?;
     let lifetime = key.lifetime();
     // Two threads: what waits is cheap, and the guests need the processors.
@@ -215,16 +221,20 @@ fn tell(args: &Args, certified: &Certified, lifetime: Lifetime) -> Result<(), Fa
     Ok(())
 }
 
+fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Foreign { .. }
+        | StartError::Earlier(_)
+        | StartError::Other { .. }
+        | StartError::Journal(_) => Failure::Input(error.into()),
+        StartError::Io { .. } => Failure::Harness(error.into()),
+    }
+}
+
 fn failure(error: CertifyError) -> Failure {
     match error {
-        CertifyError::Start(
-            error @ (StartError::Foreign { .. }
-            | StartError::Earlier(_)
-            | StartError::Other { .. }
-            | StartError::Journal(_)),
-        ) => Failure::Input(error.into()),
-        error @ (CertifyError::Start(StartError::Io { .. })
-        | CertifyError::Run(_)
+        CertifyError::Start(error) => start_failure(error),
+        error @ (CertifyError::Run(_)
         | CertifyError::Folder(_)
         | CertifyError::Judge(_)
         | CertifyError::Report { .. }
