@@ -469,7 +469,9 @@ fn a_driver_that_cannot_work_here_is_refused_with_the_requirement_and_a_remedy()
         "{text}"
     );
     let error = Storage::open(&scene.root, Some(DriverName::Aufs)).unwrap_err();
-    assert!(error.to_string().contains("not in this version"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("`kernel.storage.aufs`"), "{text}");
+    assert!(text.contains("use a kernel that carries aufs"), "{text}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub struct Globals {
     )]
     #[arg(help_heading = "Global options")]
     pub root: PathBuf,
-    /// Storage driver: overlay, btrfs or vfs [default: the best that works here]
+    /// Storage driver: overlay, btrfs, aufs or vfs [default: the best that works here]
     #[arg(
         long,
         global = true,

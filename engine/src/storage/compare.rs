@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
-use nix::libc::{S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
 use crate::image::limits::MAX_DEPTH;
 use crate::storage::attributes::{same, xattrs};
 use crate::storage::remove::entries;
+use crate::storage::whiteout::{Meaning, Whiteouts};
 use crate::storage::{Change, ChangeKind, Home, StorageError, TreeName};
-use crate::sys::xattr;
 
 const FOLDER: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
@@ -28,8 +28,8 @@ const FOLDER: OFlag = OFlag::O_RDONLY
 /// What it means that a file is in the container's tree.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Presence {
-    /// Overlay: the tree has only what was changed; removals are whiteouts.
-    MeansChanged,
+    /// The tree has only what was changed; removals are whiteouts.
+    MeansChanged(Whiteouts),
     /// The tree has everything; removed is what is missing. What was last touched before this
     /// time (seconds, nanoseconds), when the tree was ready, is as it was in the layer.
     MeansNothing { ready: (i64, i64) },
@@ -40,7 +40,7 @@ pub(super) fn with_layer(home: &Home, container: &TreeName) -> Result<Vec<Change
     let folder = home.container(container);
     let rootfs = folder.join("rootfs");
     match home.top_of(container)? {
-        None => changes(&rootfs, &[], Presence::MeansChanged),
+        None => changes(&rootfs, &[], Presence::MeansChanged(Whiteouts::Devices)),
         Some(top) => {
             // The link to the layer is made when the tree is ready, and its change time is the
             // file system's own clock, which nobody in the container can set.
@@ -76,7 +76,7 @@ pub(super) fn changes(
         depth: 0,
     };
     let rest = match presence {
-        Presence::MeansChanged => Rest::IsUnchanged,
+        Presence::MeansChanged(_) => Rest::IsUnchanged,
         Presence::MeansNothing { .. } => Rest::IsRemoved,
     };
     comparison.folder(root.as_fd(), &below, rest)
@@ -87,6 +87,16 @@ pub(super) fn changes(
 enum Rest {
     IsUnchanged,
     IsRemoved,
+}
+
+/// Where a name was seen that two folders are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Above,
+    /// Only its removal is above.
+    RemovedAbove,
+    /// Only below.
+    Below,
 }
 
 /// What the layers below show under a name.
@@ -118,31 +128,59 @@ impl Comparison<'_> {
                 limit: MAX_DEPTH,
             });
         }
-        let mut names: BTreeMap<CString, bool> = BTreeMap::new();
-        let mut add = |folder: BorrowedFd<'_>, above: bool| -> Result<(), Errno> {
-            for (name, _) in entries(folder)? {
-                names.entry(name).or_insert(above);
-            }
-            Ok(())
-        };
-        add(upper, true).map_err(StorageError::io("list", &self.path))?;
-        if rest == Rest::IsRemoved {
-            for folder in below {
-                add(folder.as_fd(), false).map_err(StorageError::io("list", &self.path))?;
-            }
-        }
+        let names = self
+            .names(upper, below, rest)
+            .map_err(StorageError::io("list", &self.path))?;
         let mut found = Vec::new();
-        for (name, above) in names {
+        for (name, seen) in names {
             self.path.push(OsStr::from_bytes(name.to_bytes()));
             let under = self.below(below, &name)?;
-            if above {
-                self.entry(upper, &name, below, under, rest, &mut found)?;
-            } else if under.is_some() {
-                found.push(self.change(ChangeKind::Deleted));
+            match seen {
+                Seen::Above => self.entry(upper, &name, below, under, rest, &mut found)?,
+                Seen::RemovedAbove | Seen::Below if under.is_some() => {
+                    found.push(self.change(ChangeKind::Deleted));
+                }
+                Seen::RemovedAbove | Seen::Below => {}
             }
             self.path.pop();
         }
         Ok(found)
+    }
+
+    /// The names to look at in a folder.
+    fn names(
+        &self,
+        upper: BorrowedFd<'_>,
+        below: &[OwnedFd],
+        rest: Rest,
+    ) -> Result<BTreeMap<CString, Seen>, Errno> {
+        let mut names = BTreeMap::new();
+        for (name, _) in entries(upper)? {
+            match self.meaning(name) {
+                Meaning::Entry(name) => drop(names.insert(name, Seen::Above)),
+                Meaning::Removed(name) => {
+                    names.entry(name).or_insert(Seen::RemovedAbove);
+                }
+                Meaning::Internal => {}
+            }
+        }
+        if rest == Rest::IsRemoved {
+            for folder in below {
+                for (name, _) in entries(folder.as_fd())? {
+                    if let Meaning::Entry(name) = self.meaning(name) {
+                        names.entry(name).or_insert(Seen::Below);
+                    }
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn meaning(&self, name: CString) -> Meaning {
+        match self.presence {
+            Presence::MeansChanged(whiteouts) => whiteouts.meaning(name),
+            Presence::MeansNothing { .. } => Meaning::Entry(name),
+        }
     }
 
     fn entry(
@@ -159,7 +197,7 @@ impl Comparison<'_> {
             Err(Errno::ENOENT) => return Ok(()), // A running container removed it just now.
             Err(errno) => return Err(self.failed(errno)),
         };
-        if matches!(self.presence, Presence::MeansChanged) && is_whiteout(&stat) {
+        if self.whiteouts().is_some_and(|form| form.is_whiteout(&stat)) {
             if under.is_some() {
                 found.push(self.change(ChangeKind::Deleted));
             }
@@ -174,12 +212,8 @@ impl Comparison<'_> {
         };
         let inner = if stat.st_mode & S_IFMT == S_IFDIR {
             let folder = openat(upper, name, FOLDER, Mode::empty()).map_err(|e| self.failed(e))?;
-            let rest = match self.presence {
-                Presence::MeansChanged if is_opaque(upper, name).map_err(|e| self.failed(e))? => {
-                    Rest::IsRemoved
-                }
-                Presence::MeansChanged | Presence::MeansNothing { .. } => rest,
-            };
+            let opaque = self.is_opaque(upper, name, folder.as_fd())?;
+            let rest = if opaque { Rest::IsRemoved } else { rest };
             let folders = under.map(|under| under.folders).unwrap_or_default();
             self.depth += 1;
             let inner = self.folder(folder.as_fd(), &folders, rest)?;
@@ -204,11 +238,18 @@ impl Comparison<'_> {
         for (holder, layer) in below.iter().enumerate() {
             let stat = match fstatat(layer, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                Err(Errno::ENOENT) => continue,
+                Err(Errno::ENOENT) => {
+                    let whiteouts = self.whiteouts();
+                    let hidden = whiteouts.map(|form| form.hides(layer.as_fd(), name));
+                    if hidden.transpose().map_err(|e| self.failed(e))? == Some(true) {
+                        break;
+                    }
+                    continue;
+                }
                 Err(errno) => return Err(self.failed(errno)),
             };
             let is_folder = stat.st_mode & S_IFMT == S_IFDIR;
-            if is_whiteout(&stat) && matches!(self.presence, Presence::MeansChanged) {
+            if self.whiteouts().is_some_and(|form| form.is_whiteout(&stat)) {
                 break;
             }
             if !is_folder && found.is_some() {
@@ -223,8 +264,9 @@ impl Comparison<'_> {
                 break;
             }
             let folder = openat(layer, name, FOLDER, Mode::empty()).map_err(|e| self.failed(e))?;
+            let opaque = self.is_opaque(layer.as_fd(), name, folder.as_fd())?;
             under.folders.push(folder);
-            if is_opaque(layer.as_fd(), name).map_err(|e| self.failed(e))? {
+            if opaque {
                 break;
             }
         }
@@ -245,11 +287,11 @@ impl Comparison<'_> {
         let kind = stat.st_mode & S_IFMT;
         match self.presence {
             // Not copied up for nothing; folders are, for what is in them.
-            Presence::MeansChanged if kind != S_IFDIR => return Ok(true),
+            Presence::MeansChanged(_) if kind != S_IFDIR => return Ok(true),
             Presence::MeansNothing { ready } if (stat.st_ctime, stat.st_ctime_nsec) < ready => {
                 return Ok(false);
             }
-            Presence::MeansChanged | Presence::MeansNothing { .. } => {}
+            Presence::MeansChanged(_) | Presence::MeansNothing { .. } => {}
         }
         let Some(holder) = below.get(under.holder) else {
             return Ok(true);
@@ -274,6 +316,27 @@ impl Comparison<'_> {
         }
     }
 
+    fn whiteouts(&self) -> Option<Whiteouts> {
+        match self.presence {
+            Presence::MeansChanged(whiteouts) => Some(whiteouts),
+            Presence::MeansNothing { .. } => None,
+        }
+    }
+
+    /// Whether the folder `name` in `parent` hides all that is below it.
+    fn is_opaque(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        folder: BorrowedFd<'_>,
+    ) -> Result<bool, StorageError> {
+        let opaque = self
+            .whiteouts()
+            .map(|form| form.is_opaque(parent, name, folder));
+        let opaque = opaque.transpose().map_err(|errno| self.failed(errno))?;
+        Ok(opaque.unwrap_or(false))
+    }
+
     fn change(&self, kind: ChangeKind) -> Change {
         Change {
             path: self.path.clone(),
@@ -284,18 +347,6 @@ impl Comparison<'_> {
     fn failed(&self, errno: Errno) -> StorageError {
         StorageError::io("compare", &self.path)(errno)
     }
-}
-
-/// The kernel's form of "nothing here": a character device 0:0.
-fn is_whiteout(stat: &FileStat) -> bool {
-    stat.st_mode & S_IFMT == S_IFCHR && stat.st_rdev == 0
-}
-
-/// Whether the folder hides all that is below it.
-fn is_opaque(parent: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
-    let entry = OsStr::from_bytes(name.to_bytes());
-    let value = xattr::get_at(parent, entry, c"trusted.overlay.opaque")?;
-    Ok(value.is_some_and(|value| value == b"y"))
 }
 
 fn same_contents(mut a: File, mut b: File) -> io::Result<bool> {
@@ -314,5 +365,75 @@ fn same_contents(mut a: File, mut b: File) -> io::Result<bool> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Files below a new folder; a path that ends in `/` is a folder.
+    fn folder(paths: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for path in paths {
+            let full = folder.path().join(path);
+            let parent = if path.ends_with('/') {
+                &full
+            } else {
+                full.parent().unwrap()
+            };
+            fs::create_dir_all(parent).unwrap();
+            if !path.ends_with('/') {
+                fs::write(full, path).unwrap();
+            }
+        }
+        folder
+    }
+
+    #[test]
+    fn whiteouts_of_aufs_are_removals_and_its_own_files_nothing() {
+        let lowest = folder(&[
+            "etc/passwd",
+            "etc/old",
+            "gone",
+            "hidden/a",
+            "hidden/b",
+            "twice",
+        ]);
+        let middle = folder(&["etc/.wh.old", ".wh.twice", "etc/new"]);
+        let upper = folder(&[
+            ".wh..wh.aufs",
+            ".wh..wh.plnk/",
+            ".wh..wh.orph/",
+            ".wh.gone",
+            ".wh.twice",
+            "etc/.wh.passwd",
+            "etc/old",
+            "hidden/.wh..wh.opq",
+            "hidden/b",
+        ]);
+        let below = [middle.path().to_owned(), lowest.path().to_owned()];
+
+        let presence = Presence::MeansChanged(Whiteouts::Files);
+        let changes = changes(upper.path(), &below, presence).unwrap();
+
+        let shown: Vec<String> = changes
+            .iter()
+            .map(|change| format!("{} {}", change.kind.letter(), change.path.display()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "C /etc",
+                "A /etc/old",
+                "D /etc/passwd",
+                "D /gone",
+                "C /hidden",
+                "D /hidden/a",
+                "C /hidden/b",
+            ]
+        );
     }
 }

@@ -122,7 +122,7 @@ pub enum DriverName {
     Btrfs,
     /// Whole copies, sharing blocks where the file system can: `vfs`.
     Vfs,
-    /// Union mounts of kernels with the aufs patches: `aufs`. Refused by this version.
+    /// Union mounts of kernels with the aufs patches: `aufs`.
     Aufs,
 }
 

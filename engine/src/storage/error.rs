@@ -35,11 +35,8 @@ pub enum StorageError {
         remedy: &'static str,
     },
     /// No driver has this name.
-    #[error("unknown storage driver `{0}`: use `overlay`, `btrfs` or `vfs`")]
+    #[error("unknown storage driver `{0}`: use `overlay`, `btrfs`, `aufs` or `vfs`")]
     UnknownDriver(String),
-    /// A driver that comes with a later version.
-    #[error("storage driver `{0}` is not in this version of keel: use `overlay`, `btrfs` or `vfs`")]
-    NotInThisVersion(DriverName),
     /// A container's tree cannot have this name.
     #[error(
         "`{0}` cannot name a container's folder: use letters, figures, `_`, `.` and `-`, at most 255, starting with a letter or figure"
@@ -53,9 +50,6 @@ pub enum StorageError {
         "layer {0} is not in the store of this storage driver: use the one that the image was loaded with, or load it again"
     )]
     NoLayer(ChainId),
-    /// The stack is higher than the kernel can mount.
-    #[error("an image of more than {0} layers cannot be mounted: rebuild it with fewer layers")]
-    TooManyLayers(usize),
     /// The folders are nested deeper than is walked.
     #[error("folders below `{}` are nested deeper than {limit} levels", path.display())]
     TooDeep {

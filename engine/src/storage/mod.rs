@@ -6,7 +6,7 @@
 //! storage/driver                          the driver that this root uses, a word
 //! storage/DRIVER/layers/HEX/              a layer by its chain id; HEX is 64 figures
 //!                           layer.json    its chain id and parent; was written last
-//!                           fs/           its files (overlay: what it changed; others: all)
+//!                           fs/           its files (overlay, aufs: what it changed; others: all)
 //! storage/DRIVER/containers/NAME/         a container's tree
 //!                           layer         a link to the folder of its top layer
 //! storage/DRIVER/staging/                 unfinished or discarded trees, free to be removed
@@ -16,6 +16,7 @@
 //! container's own lock, then a staging folder's own. Nothing is locked in the other direction.
 
 mod attributes;
+mod aufs;
 mod btrfs;
 mod compare;
 mod copy;
@@ -23,13 +24,15 @@ mod driver;
 mod error;
 mod home;
 mod overlay;
-mod overlay_mount;
 mod private;
 mod remove;
 mod select;
+mod stacked;
 mod staging;
 mod vfs;
+mod whiteout;
 
+pub use aufs::Aufs;
 pub use btrfs::Btrfs;
 pub use driver::{
     Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Rootfs, Tree, TreeName,

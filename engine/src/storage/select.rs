@@ -6,8 +6,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::image::digest::ChainId;
-use crate::storage::btrfs::Btrfs;
-use crate::storage::overlay::Overlay;
+use crate::storage::aufs::{self, Aufs, AufsFs};
+use crate::storage::btrfs::{self, Btrfs};
+use crate::storage::overlay::{self, Overlay, OverlayFs};
 use crate::storage::sync_folder;
 use crate::storage::vfs::Vfs;
 use crate::storage::{ChangeKind, Driver, DriverName, Home, StorageError, Tree, TreeName};
@@ -21,8 +22,8 @@ pub struct Storage {
 
 impl Storage {
     /// The storage of keel's root folder `root`, with the driver `wanted`, or else the one that
-    /// was used here before, or else, in an empty root, the first of overlay, btrfs and vfs that
-    /// works; that choice is kept in `storage/driver`.
+    /// was used here before, or else, in an empty root, the first of overlay, btrfs, aufs and vfs
+    /// that works; that choice is kept in `storage/driver`.
     ///
     /// Only a driver that was not used here before is tried out, so this is quick.
     ///
@@ -45,7 +46,7 @@ impl Storage {
     }
 
     fn choose(root: &Path) -> Result<Self, StorageError> {
-        for name in [DriverName::Overlay, DriverName::Btrfs] {
+        for name in [DriverName::Overlay, DriverName::Btrfs, DriverName::Aufs] {
             let storage = Self::with(root, name)?;
             match storage.probe() {
                 Ok(()) => {
@@ -62,10 +63,10 @@ impl Storage {
 
     fn with(root: &Path, name: DriverName) -> Result<Self, StorageError> {
         let driver: Box<dyn Driver> = match name {
-            DriverName::Overlay => Box::new(Overlay::new(Home::open(root, name)?)),
+            DriverName::Overlay => Box::new(Overlay::new(Home::open(root, name)?, OverlayFs)),
             DriverName::Btrfs => Box::new(Btrfs::new(Home::open(root, name)?)),
             DriverName::Vfs => Box::new(Vfs::new(Home::open(root, name)?)),
-            DriverName::Aufs => return Err(StorageError::NotInThisVersion(name)),
+            DriverName::Aufs => Box::new(Aufs::new(Home::open(root, name)?, AufsFs)),
         };
         Ok(Self {
             driver,
@@ -76,9 +77,10 @@ impl Storage {
     /// Tries the driver out on this folder's file system.
     fn probe(&self) -> Result<(), StorageError> {
         match self.driver.name() {
-            DriverName::Overlay => crate::storage::overlay::probe(&self.home),
-            DriverName::Btrfs => crate::storage::btrfs::probe(&self.home),
-            DriverName::Vfs | DriverName::Aufs => Ok(()),
+            DriverName::Overlay => overlay::probe(&self.home),
+            DriverName::Btrfs => btrfs::probe(&self.home),
+            DriverName::Aufs => aufs::probe(&self.home),
+            DriverName::Vfs => Ok(()),
         }
     }
 
@@ -119,8 +121,8 @@ impl Storage {
             .home
             .container(container)
             .join(match self.driver.name() {
-                DriverName::Overlay => "fs",
-                DriverName::Btrfs | DriverName::Vfs | DriverName::Aufs => "rootfs",
+                DriverName::Overlay | DriverName::Aufs => "fs",
+                DriverName::Btrfs | DriverName::Vfs => "rootfs",
             });
         let mut bytes = 0;
         for change in self.driver.changes(container)? {
