@@ -38,13 +38,16 @@ mod version;
 mod wait;
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::container::{Error as ContainerError, monitor};
 use crate::storage::{DriverName, StorageError};
+use crate::sys::pretend;
 
 pub use exit::{ENGINE, FAILED, Failure, NOT_EXECUTABLE, NOT_FOUND, OK, Outcome, WithCode};
 
@@ -145,9 +148,38 @@ fn as_monitor(args: &[OsString]) -> Option<Result<(), ContainerError>> {
     }
 }
 
+/// Makes the kernel look like the old one that the environment names. The program is executed
+/// anew, as its C library asks once what the kernel can, and stays with the answer.
+fn pretend_as_asked(args: &[OsString]) -> anyhow::Result<()> {
+    let Some(version) = std::env::var_os(pretend::VARIABLE) else {
+        return Ok(());
+    };
+    let oldest = pretend::OLDEST;
+    anyhow::ensure!(
+        version == oldest,
+        "`{}` can be `{oldest}` only: unset it to use the kernel as it is",
+        pretend::VARIABLE
+    );
+    if pretend::is_old() {
+        return Ok(());
+    }
+    let failed = || format!("cannot pretend to be on Linux {oldest}");
+    pretend::oldest_kernel().with_context(failed)?;
+    let mut anew = Command::new("/proc/self/exe");
+    if let [name, rest @ ..] = args {
+        anew.arg0(name).args(rest);
+    }
+    // `exec` returns only when it failed.
+    Err(anew.exec()).with_context(failed)
+}
+
 /// Runs the program with `args`, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Err(error) = pretend_as_asked(&args) {
+        terminal::message(&format!("{error:#}"));
+        return ExitCode::from(ENGINE);
+    }
     if let Some(result) = as_monitor(&args) {
         // Its streams are the container's: there is nobody to tell.
         return ExitCode::from(if result.is_ok() { OK } else { FAILED });

@@ -17,6 +17,7 @@ pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod newer;
 pub(crate) mod open;
+pub mod pretend;
 pub(crate) mod program;
 pub(crate) mod signals;
 pub(crate) mod terminal;

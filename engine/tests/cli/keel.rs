@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
@@ -78,12 +78,7 @@ impl Keel {
     }
 
     pub(crate) fn call<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Answer {
-        let output = self.command(args).output().unwrap();
-        Answer {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Answer::of(&self.command(args).output().unwrap())
     }
 
     /// `keel run --rm FLAGS small sh -c SCRIPT`
@@ -108,12 +103,7 @@ impl Keel {
             .unwrap()
             .write_all(input.as_bytes())
             .unwrap();
-        let output = child.wait_with_output().unwrap();
-        Answer {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Answer::of(&child.wait_with_output().unwrap())
     }
 
     /// `keel run -d --name NAME FLAGS small sh -c SCRIPT`; returns when the script says `ready`.
@@ -198,6 +188,15 @@ impl Drop for Keel {
 }
 
 impl Answer {
+    pub(crate) fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_owned()).unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+
     /// What it said, if it went well.
     #[track_caller]
     pub(crate) fn success(self) -> String {

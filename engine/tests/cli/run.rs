@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Keel;
-use super::keel::{IMAGE, collect};
+use super::keel::{Answer, IMAGE, collect};
 
 #[test]
 fn streams_and_exit_code_are_the_commands_own() {
@@ -288,4 +288,31 @@ fn an_init_reaps_what_its_program_leaves_behind() {
         .parse()
         .unwrap();
     assert_eq!(super::keel::status_of(program, "Name"), "sleep");
+}
+
+#[test]
+fn a_container_runs_without_the_calls_that_an_old_kernel_lacks() {
+    let keel = Keel::new();
+    let run = |version: &str| {
+        let args = [
+            "run",
+            "--rm",
+            "--privileged",
+            IMAGE,
+            "cat",
+            "/proc/self/status",
+        ];
+        let mut command = keel.command(args);
+        Answer::of(
+            &command
+                .env("KEEL_PRETEND_KERNEL", version)
+                .output()
+                .unwrap(),
+        )
+    };
+    let status = run("3.8").success();
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+    let refused = run("2.6");
+    assert_eq!(refused.code, Some(125));
+    assert!(refused.stderr.contains("can be `3.8` only"), "{refused:?}");
 }
