@@ -76,10 +76,11 @@ impl Scene {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Every case passes, but for the one with this number, which comes to `outcome`.
-    fn case(&self, number: usize, outcome: &str) {
+    /// Every case passes, but for those with these numbers.
+    fn outcomes(&self, but: &[(usize, &str)]) {
         let lines = self.cases.iter().enumerate().map(|(at, id)| {
-            let outcome = if at == number { outcome } else { "pass" };
+            let other = but.iter().find(|(number, _)| *number == at);
+            let outcome = other.map_or("pass", |(_, outcome)| outcome);
             format!("{id} {outcome}\n")
         });
         self.write("cases", &lines.collect::<String>());
@@ -112,7 +113,11 @@ impl Scene {
 
     /// Starts a run whose third case hangs, and gives it back when two cases are done.
     fn run_until_it_hangs(&self) -> Child {
-        self.case(2, "hang");
+        self.run_until_one_hangs(&[(2, "hang")])
+    }
+
+    fn run_until_one_hangs(&self, outcomes: &[(usize, &str)]) -> Child {
+        self.outcomes(outcomes);
         let child = self.certify(&[]).spawn().unwrap();
         until("two cases are done and the third hangs", || {
             self.journal().matches("\"event\":\"case\"").count() == 2
@@ -134,7 +139,7 @@ impl Scene {
     /// Goes on with the run, in which nothing hangs any more, and checks that nothing was done
     /// a second time.
     fn resumes_and_repeats_nothing(&self) {
-        self.case(2, "pass");
+        self.outcomes(&[]);
         let resumed = self.certify(&["--resume"]).output().unwrap();
         assert_eq!(resumed.status.code(), Some(0), "{}", told(&resumed));
         for case in &self.cases {
@@ -215,6 +220,28 @@ fn an_interrupted_run_ends_cleanly_and_goes_on() {
         kill(scene.hanging(), None).is_err()
     });
     scene.resumes_and_repeats_nothing();
+}
+
+#[test]
+fn a_failure_before_an_interruption_is_no_answer() {
+    let scene = Scene::new();
+    let child = scene.run_until_one_hangs(&[(0, "fail"), (2, "hang")]);
+    let seaworthy = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(seaworthy, Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    until("what ran on the machine is gone", || {
+        kill(scene.hanging(), None).is_err()
+    });
+    // Nobody saw it fail twice on that machine, and on the next it passes.
+    scene.outcomes(&[]);
+    let resumed = scene.certify(&["--resume"]).output().unwrap();
+    assert_eq!(resumed.status.code(), Some(0), "{}", told(&resumed));
+    let results = fs::read_to_string(scene.path("run/results.json")).unwrap();
+    assert!(
+        results.contains("failed on machine 1, which ended before"),
+        "{results}"
+    );
 }
 
 #[test]

@@ -130,26 +130,44 @@ impl Statement {
             type_: STATEMENT_TYPE.to_owned(),
             subject: subjects(&run.engine, run.sabotage.as_ref(), results_sha256),
             predicate_type: PREDICATE_TYPE.to_owned(),
-            predicate: Predicate {
-                schema: CERTIFICATE_SCHEMA.to_owned(),
-                verdict: results.verdict,
-                engine: run.engine.clone(),
-                sabotage: run.sabotage.clone(),
-                policy: run.policy.clone(),
-                judged_on: run.judged_on,
-                started: run.started.clone(),
-                matrix: run.plan.matrix.clone(),
-                cells: certified_cells(results),
-                harness: run.harness.clone(),
-                selftest: run.selftest.clone(),
-                host: run.host.clone(),
-                accelerator: run.accelerator.clone(),
-                signer: Signer {
-                    public_key: key.to_pem(),
-                    ephemeral: lifetime == Lifetime::Ephemeral,
-                },
-                evidence,
-            },
+            predicate: Predicate::new(run, results, evidence, Signer::new(key, lifetime)),
+        }
+    }
+}
+
+impl Predicate {
+    /// What is said of a run: all of it follows from the run's own files.
+    pub(super) fn new(
+        run: &RunFacts,
+        results: &Results,
+        evidence: BTreeMap<String, FileDigest>,
+        signer: Signer,
+    ) -> Self {
+        Self {
+            schema: CERTIFICATE_SCHEMA.to_owned(),
+            verdict: results.verdict,
+            engine: run.engine.clone(),
+            sabotage: run.sabotage.clone(),
+            policy: run.policy.clone(),
+            judged_on: run.judged_on,
+            started: run.started.clone(),
+            matrix: run.plan.matrix.clone(),
+            cells: certified_cells(results),
+            harness: run.harness.clone(),
+            selftest: run.selftest.clone(),
+            host: run.host.clone(),
+            accelerator: run.accelerator.clone(),
+            signer,
+            evidence,
+        }
+    }
+}
+
+impl Signer {
+    fn new(key: &PublicKey, lifetime: Lifetime) -> Self {
+        Self {
+            public_key: key.to_pem(),
+            ephemeral: lifetime == Lifetime::Ephemeral,
         }
     }
 }
@@ -173,7 +191,7 @@ pub(super) fn subjects(
 }
 
 /// What a certificate says of each cell of `results`.
-pub(super) fn certified_cells(results: &Results) -> Vec<CertifiedCell> {
+fn certified_cells(results: &Results) -> Vec<CertifiedCell> {
     results
         .cells
         .iter()

@@ -250,13 +250,25 @@ fn results_that_were_dressed_up_and_signed_are_refused() {
         problems,
         [
             (Wrong::Judgement, "results.json".to_owned()),
-            (Wrong::Judgement, "the run".to_owned()),
             (
                 Wrong::Judgement,
                 "debian-12/6.1/amd64/overlay/v2".to_owned()
             ),
+            (Wrong::Judgement, "verdict".to_owned()),
         ]
     );
+}
+
+#[test]
+fn a_run_that_is_signed_as_another_is_refused() {
+    let run = Run::new();
+    let mut folder = RunFolder::open(run.dir.path()).unwrap();
+    folder.run.plan.matrix = "everything".to_owned();
+    folder.run.host.kernel_release = "7.0".to_owned();
+    write(&folder, &run.key).unwrap();
+    let problems = run.problems();
+    let named = ["host", "matrix"].map(|field| (Wrong::Judgement, field.to_owned()));
+    assert_eq!(problems, named);
 }
 
 #[test]

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use matrix::results::Results;
+use matrix::results::{EngineIdentity, Results};
 use matrix::sabotage::Sabotage;
 use matrix::verdict::Verdict;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::envelope::{Envelope, IN_TOTO};
 use super::evidence::{self, EvidenceError, Inventory};
 use super::key::PublicKey;
 use super::statement::{
-    CERTIFICATE_SCHEMA, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Statement, certified_cells,
+    CERTIFICATE_SCHEMA, CertifiedCell, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Statement,
     subjects,
 };
 use crate::run::folder::{FolderError, RunFolder, name, read_bounded};
@@ -42,6 +43,9 @@ pub struct Verification {
     pub signer: Option<SignerFound>,
     /// What the certificate says the run came to; absent where it can't be read.
     pub verdict: Option<Verdict>,
+    /// Of what, and by which demands; absent where it can't be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
     /// The known fault that was built into the engine: then the certificate is none of the
     /// engine. Absent for an honest one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +54,37 @@ pub struct Verification {
     pub files: usize,
     /// All that is wrong.
     pub problems: Vec<Problem>,
+}
+
+/// What a certificate is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct About {
+    /// The engine.
+    pub engine: EngineIdentity,
+    /// The policy's name.
+    pub policy: String,
+    /// The matrix's name.
+    pub matrix: String,
+    /// How many cells are certified, waivers included.
+    pub certified: usize,
+    /// Of how many.
+    pub cells: usize,
+}
+
+impl About {
+    fn of(predicate: &Predicate) -> Self {
+        let certified = |cell: &&CertifiedCell| match cell.verdict {
+            Verdict::Certified | Verdict::CertifiedWithWaivers => true,
+            Verdict::NotCertified | Verdict::Unsupported | Verdict::NotTested => false,
+        };
+        Self {
+            engine: predicate.engine.clone(),
+            policy: predicate.policy.name.clone(),
+            matrix: predicate.matrix.clone(),
+            certified: predicate.cells.iter().filter(certified).count(),
+            cells: predicate.cells.len(),
+        }
+    }
 }
 
 /// Whose signature it is.
@@ -154,6 +189,7 @@ pub fn verify(
             valid: false,
             signer: None,
             verdict: None,
+            about: None,
             sabotage: None,
             files: 0,
             problems: Vec::new(),
@@ -162,6 +198,7 @@ pub fn verify(
     if let Some(statement) = verifier.open(&bytes, keys) {
         let predicate = &statement.predicate;
         verifier.found.verdict = Some(predicate.verdict);
+        verifier.found.about = Some(About::of(predicate));
         verifier.found.sabotage.clone_from(&predicate.sabotage);
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -376,48 +413,42 @@ impl Verifier {
         };
         let judged = folder.judge();
         self.compare_results(&judged, &folder.results);
-        let run = &folder.run;
-        let said = (&predicate.policy, predicate.judged_on, &predicate.selftest);
-        let said_of_engine = (&predicate.engine, &predicate.sabotage);
-        if said != (&run.policy, run.judged_on, &run.selftest)
-            || said_of_engine != (&run.engine, &run.sabotage)
-        {
-            let detail = "policy, day, engine or self-test are not those of the certificate";
-            self.problem(Wrong::Judgement, name::RUN, detail);
-        }
-        if predicate.verdict != judged.verdict {
-            let detail = format!(
-                "the certificate says {}, the journal {}",
-                predicate.verdict, judged.verdict
-            );
-            self.problem(Wrong::Judgement, "the run", detail);
-        }
-        let cells = certified_cells(&judged);
-        for cell in &cells {
-            match predicate.cells.iter().find(|said| said.id == cell.id) {
+        let (evidence, signer) = (predicate.evidence.clone(), predicate.signer.clone());
+        let expected = Predicate::new(&folder.run, &judged, evidence, signer);
+        self.compare_predicates(predicate, &expected);
+    }
+
+    /// What the certificate says against what it should say by the evidence.
+    fn compare_predicates(&mut self, said: &Predicate, expected: &Predicate) {
+        let mut problem = |name: &str, detail: String| {
+            self.problem(Wrong::Judgement, name, detail);
+        };
+        for cell in &expected.cells {
+            match said.cells.iter().find(|said| said.id == cell.id) {
                 Some(said) if said == cell => {}
-                Some(said) => {
-                    let detail = format!(
+                Some(said) => problem(
+                    cell.id.as_str(),
+                    format!(
                         "the certificate says {}, the journal {}",
                         said.verdict, cell.verdict
-                    );
-                    self.problem(Wrong::Judgement, cell.id.as_str(), detail);
-                }
-                None => self.problem(
-                    Wrong::Judgement,
+                    ),
+                ),
+                None => problem(
                     cell.id.as_str(),
-                    "the certificate does not have it",
+                    "the certificate does not have it".to_owned(),
                 ),
             }
         }
-        for said in &predicate.cells {
-            if !cells.iter().any(|cell| cell.id == said.id) {
-                self.problem(
-                    Wrong::Judgement,
-                    said.id.as_str(),
-                    "the plan does not have it",
-                );
+        for cell in &said.cells {
+            if !expected.cells.iter().any(|known| known.id == cell.id) {
+                problem(cell.id.as_str(), "the plan does not have it".to_owned());
             }
+        }
+        for (field, said, expected) in differing_fields(said, expected) {
+            problem(
+                &field,
+                format!("the certificate says {said}, the evidence {expected}"),
+            );
         }
     }
 
@@ -441,4 +472,26 @@ impl Verifier {
         };
         self.problem(Wrong::Judgement, name::RESULTS, detail);
     }
+}
+
+/// The fields but `cells` in which two differ, with what each says, shortened.
+fn differing_fields(said: &Predicate, expected: &Predicate) -> Vec<(String, String, String)> {
+    const SHOWN: usize = 200;
+    let fields = |predicate: &Predicate| match serde_json::to_value(predicate) {
+        Ok(Value::Object(fields)) => fields,
+        // Each was read from JSON or goes into it.
+        Ok(_) | Err(_) => serde_json::Map::new(),
+    };
+    let (said, expected) = (fields(said), fields(expected));
+    let names: BTreeSet<&String> = said.keys().chain(expected.keys()).collect();
+    let shown = |value: Option<&Value>| match value {
+        Some(value) => value.to_string().chars().take(SHOWN).collect(),
+        None => "nothing".to_owned(),
+    };
+    names
+        .into_iter()
+        .map(|name| (name, said.get(name), expected.get(name)))
+        .filter(|(name, said, expected)| name.as_str() != "cells" && said != expected)
+        .map(|(name, said, expected)| (name.clone(), shown(said), shown(expected)))
+        .collect()
 }

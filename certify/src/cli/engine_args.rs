@@ -69,27 +69,27 @@ impl EngineArgs {
             }
         })?;
         let cli = Cli::new(engine);
-        see_that_it_works(&cli)?;
         Ok(OpenEngine { cli, root })
     }
 }
 
-/// An engine that can't work here at all would fail every case, none of which says anything of it.
-fn see_that_it_works(cli: &Cli) -> Result<(), Failure> {
-    adapter::allow(cli.engine()).or_bad_input()?;
-    let info = cli.run("info", [""; 0], None)?;
-    if info.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&info.stderr);
-    let error = anyhow::anyhow!("{}", said.trim()).context(format!(
-        "the engine does not work here, so nothing was run: `{}` failed",
-        info.command
-    ));
-    Err(Failure::Harness(error))
-}
-
 impl OpenEngine {
+    /// An engine that can't work here at all would fail every case, none of which says anything of
+    /// it where nobody knows whether the system is fit.
+    pub(super) fn see_that_it_works(&self) -> Result<(), Failure> {
+        adapter::allow(self.cli.engine()).or_bad_input()?;
+        let info = self.cli.run("info", [""; 0], None)?;
+        if info.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&info.stderr);
+        let error = anyhow::anyhow!("{}", said.trim()).context(format!(
+            "the engine does not work here, so nothing was run: `{}` failed",
+            info.command
+        ));
+        Err(Failure::Harness(error))
+    }
+
     /// Removes the folder, and says so where that fails: what an engine leaves mounted in it
     /// keeps it.
     pub(super) fn close(self) {

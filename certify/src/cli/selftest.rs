@@ -36,6 +36,7 @@ enum Format {
 pub(super) fn run(args: Args) -> Result<Answer, Failure> {
     let interrupt = Interrupt::by_signals()?;
     let engine = args.engine.open()?;
+    engine.see_that_it_works()?;
     let findings = selftest::run(&engine.cli, &interrupt, |finding| {
         let line = shown(finding);
         match args.format {

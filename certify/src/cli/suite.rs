@@ -76,6 +76,10 @@ struct RunArgs {
     /// Build a known fault into the engine, to see that the suite catches it
     #[arg(long, value_name = "FAULT", hide = true, value_parser = Fault::named)]
     sabotage: Option<&'static Fault>,
+    /// The system was found fit for the engine: where the engine says that it can't work here, that
+    /// is its own failure, and every case shows it
+    #[arg(long, hide = true)]
+    system_is_fit: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -131,6 +135,9 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
     let cases = args.selection.cases()?;
     let interrupt = Interrupt::by_signals()?;
     let engine = args.engine.open()?;
+    if !args.system_is_fit {
+        engine.see_that_it_works()?;
+    }
     let workshop = Arc::new(Workshop::new()?);
     let jobs = args
         .jobs

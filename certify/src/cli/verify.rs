@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::{Answer, Failure, InputContext};
 use crate::certificate::key::{self, PublicKey};
-use crate::certificate::verify::{KnownAs, KnownKeys, Verification, VerifyError, verify};
+use crate::certificate::verify::{About, KnownAs, KnownKeys, Verification, VerifyError, verify};
 use crate::run::folder::name;
 use crate::{config, terminal};
 
@@ -86,6 +86,7 @@ fn told(verification: &Verification) -> String {
             "valid: {verdict}; {} files as signed, and the journal judges the same",
             verification.files
         ));
+        lines.extend(verification.about.as_ref().map(about));
     } else {
         lines.push("NOT VALID".to_owned());
         let problems = verification.problems.iter();
@@ -111,4 +112,18 @@ fn told(verification: &Verification) -> String {
         lines.push(format!("signed by {}, {known_as}", signer.keyid));
     }
     lines.join("\n") + "\n"
+}
+
+fn about(about: &About) -> String {
+    let About {
+        engine,
+        policy,
+        matrix,
+        certified,
+        cells,
+    } = about;
+    format!(
+        "{} {} (sha256 {}): {certified} of {cells} cells of matrix {matrix} certified, by policy {policy}",
+        engine.name, engine.version, engine.sha256
+    )
 }

@@ -195,8 +195,15 @@ impl CellRun<'_> {
         if is_fit {
             self.cases(attempt, history, &machine).await?;
         }
-        // The cell is done: a machine that then won't end orderly is ended anyway.
-        drop(timeout(self.patience.power_off, machine.target.power_off()).await);
+        // The cell is done: a machine that then won't end orderly is ended anyway. What its kernel
+        // complained of meanwhile stands beside the verdicts.
+        let ended = timeout(self.patience.power_off, machine.target.power_off()).await;
+        if let Ok(Err(error)) = ended {
+            if error.trouble().is_some() {
+                let Breakage { kind, detail } = error.into();
+                self.record(attempt, history, Event::Broken { kind, detail })?;
+            }
+        }
         drop(machine.keep);
         Ok(())
     }
@@ -265,7 +272,7 @@ impl CellRun<'_> {
         asked: &Asked,
     ) -> Result<(), Stop> {
         let mut command = Command::new(machine.seaworthy.as_str())
-            .args(["suite", "run", "--format", "json"])
+            .args(["suite", "run", "--format", "json", "--system-is-fit"])
             .args(["--engine", self.engine.adapter()])
             .args(["--storage-driver", self.cell.storage.name()])
             .args(["--engine-root", machine.engine_root.as_str()])

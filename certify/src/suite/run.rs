@@ -4,7 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use matrix::outcome::{CaseResult, Counts, Outcome};
@@ -185,7 +185,11 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
             Unproven::Fail(detail) => (Outcome::Fail, detail.clone()),
             Unproven::Skip { .. } => (Outcome::Skip, unproven.to_string()),
             Unproven::Broken(detail) => (Outcome::Broken, detail.clone()),
-            Unproven::Hung(detail) => hung(detail, &lab.cli.honest().run("version", [""; 0], None)),
+            Unproven::Hung(detail) => {
+                let asked = Instant::now();
+                let version = lab.cli.honest().run("version", [""; 0], None);
+                hung(detail, &version, asked.elapsed())
+            }
         },
         Err(panic) => {
             let text = panic
@@ -199,9 +203,16 @@ fn observe(case: Case, lab: &Lab) -> (Outcome, String) {
     }
 }
 
-/// Whose fault it is that a verb did not end: a machine on which the engine can't even tell its
-/// `version` in that time is starved, and says nothing of the engine.
-fn hung(detail: &str, version: &Result<Finished, InvocationError>) -> (Outcome, String) {
+/// An engine tells its version in some 50 ms, also where each instruction is emulated.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Whose fault it is that something did not come: a machine on which the engine can't even tell its
+/// `version` at once is starved, and says nothing of the engine.
+fn hung(
+    detail: &str,
+    version: &Result<Finished, InvocationError>,
+    took: Duration,
+) -> (Outcome, String) {
     match version {
         Err(InvocationError::Hung { seconds, .. }) => {
             let detail = format!(
@@ -211,6 +222,11 @@ fn hung(detail: &str, version: &Result<Finished, InvocationError>) -> (Outcome, 
         }
         Err(InvocationError::Start { .. } | InvocationError::Output { .. }) => {
             let detail = format!("{detail}; and then `version` could not be run at all");
+            (Outcome::Broken, detail)
+        }
+        Ok(_) if took > AT_ONCE => {
+            let took = took.as_secs_f32();
+            let detail = format!("{detail}; `version` took {took:.1} s: the machine is starved");
             (Outcome::Broken, detail)
         }
         Ok(_) => (Outcome::Fail, detail.to_owned()),
@@ -238,7 +254,6 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -254,13 +269,15 @@ mod tests {
         };
         let answers = version("/bin/echo", Duration::from_secs(60));
         assert_eq!(
-            hung("`kill` hangs", &answers),
+            hung("`kill` hangs", &answers, Duration::from_millis(50)),
             (Outcome::Fail, "`kill` hangs".to_owned())
         );
         let starved = version("/bin/sleep", Duration::ZERO);
-        let (outcome, detail) = hung("`kill` hangs", &starved);
-        assert_eq!(outcome, Outcome::Broken);
-        assert!(detail.ends_with("the machine is starved"), "{detail}");
+        for (version, took) in [(&starved, 0), (&answers, 31)] {
+            let (outcome, detail) = hung("`kill` hangs", version, Duration::from_secs(took));
+            assert_eq!(outcome, Outcome::Broken);
+            assert!(detail.ends_with("the machine is starved"), "{detail}");
+        }
     }
 
     proptest! {

@@ -39,6 +39,7 @@ pub(super) fn verdict(
     reasons.extend(tally.tolerated.iter().cloned());
     reasons.extend(doubted(evidence, cases));
     reasons.extend(left_behind(evidence));
+    let broken = broken_machines(evidence);
     let conclusive = tally.passed + tally.waived.len() + tally.failed.len();
     #[expect(
         clippy::cast_precision_loss,
@@ -46,13 +47,15 @@ pub(super) fn verdict(
     )]
     let share = (tally.passed + tally.waived.len()) as f64 / conclusive.max(1) as f64;
     if conclusive > 0 && share < trial.policy.min_pass_share {
+        reasons.extend(broken);
         return (Verdict::NotCertified, reasons);
     }
-    let mut gaps = gaps(trial, cell, evidence, cases, &tally);
+    let gaps = gaps(trial, cell, evidence, cases, &tally);
     if !gaps.is_empty() {
-        gaps.append(&mut reasons);
-        return (Verdict::NotTested, gaps);
+        return (Verdict::NotTested, [broken, gaps, reasons].concat());
     }
+    // A machine that died under an engine that then passed on another is told all the same.
+    reasons.extend(broken);
     let verdict = if tally.waived.is_empty() {
         Verdict::Certified
     } else {
@@ -71,7 +74,7 @@ fn doubted(evidence: &Evidence, cases: &[CaseResult]) -> Vec<String> {
         .filter_map(|(id, machine)| Some((id, machine, elsewhere(id)?)))
         .map(|(id, machine, outcome)| {
             format!(
-                "case `{id}` failed on machine {machine}, which then broke; on another: {outcome}"
+                "case `{id}` failed on machine {machine}, which ended before it could run again; on another: {outcome}"
             )
         })
         .collect()
@@ -88,6 +91,16 @@ fn left_behind(evidence: &Evidence) -> Option<String> {
     (!shown.is_empty()).then(|| format!("left behind by the engine: {}{more}", shown.join(", ")))
 }
 
+fn broken_machines(evidence: &Evidence) -> Vec<String> {
+    let told = evidence.breakages.iter().map(|broken| {
+        format!(
+            "machine {} failed ({}): {}",
+            broken.attempt, broken.kind, broken.detail
+        )
+    });
+    told.collect()
+}
+
 /// Why nothing can be said of the whole cell, if so.
 fn gaps(
     trial: &Trial<'_>,
@@ -96,21 +109,18 @@ fn gaps(
     cases: &[CaseResult],
     tally: &Tally,
 ) -> Vec<String> {
-    let mut gaps: Vec<String> = (evidence.breakages.iter())
-        .filter(|_| tally.unknown > 0 || cases.is_empty())
-        .map(|broken| {
-            format!(
-                "machine {} failed ({}): {}",
-                broken.attempt, broken.kind, broken.detail
-            )
-        })
-        .collect();
     if cases.is_empty() {
-        if gaps.is_empty() {
-            gaps.push("never ran".to_owned());
-        }
-        return gaps;
+        let never = evidence.breakages.is_empty();
+        return vec![
+            if never {
+                "never ran"
+            } else {
+                "no machine got as far as a case"
+            }
+            .to_owned(),
+        ];
     }
+    let mut gaps = Vec::new();
     if tally.unknown > 0 {
         let ended = if evidence.is_finished {
             ""

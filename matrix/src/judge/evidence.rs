@@ -15,6 +15,8 @@ pub(super) struct Evidence {
     pub(super) breakages: BTreeSet<Breakage>,
     pub(super) leftovers: BTreeSet<String>,
     pub(super) is_finished: bool,
+    /// Of the machine that was the last, as far as is known.
+    last_attempt: u32,
     observations: BTreeSet<Observation>,
 }
 
@@ -55,6 +57,7 @@ impl Evidence {
     }
 
     fn add(&mut self, entry: &Entry) {
+        self.last_attempt = self.last_attempt.max(entry.attempt);
         match &entry.event {
             Event::Booted {
                 boot_ms,
@@ -115,7 +118,7 @@ impl Evidence {
     }
 
     /// A failure counts when it was seen again, on whichever machine, or when the case ran once
-    /// more on its own, or could have. One on a machine that broke before may have been the
+    /// more on its own, or could have. One on a machine that ended before may have been the
     /// machine's.
     fn is_doubtful(&self, seen: &Observation) -> bool {
         let ran_again = || {
@@ -127,8 +130,14 @@ impl Evidence {
                     Outcome::Skip | Outcome::Broken => false,
                 })
         };
-        let broke = |breakage: &Breakage| breakage.attempt == seen.attempt;
-        seen.result.outcome == Outcome::Fail && self.breakages.iter().any(broke) && !ran_again()
+        seen.result.outcome == Outcome::Fail && !self.ended_well(seen.attempt) && !ran_again()
+    }
+
+    /// Whether a machine did all that was asked of it: it did not break, and neither the user nor a
+    /// killed harness cut it off, as then another follows or the cell is not finished.
+    fn ended_well(&self, attempt: u32) -> bool {
+        let broke = |breakage: &Breakage| breakage.attempt == attempt;
+        self.is_finished && attempt == self.last_attempt && !self.breakages.iter().any(broke)
     }
 
     fn believed(&self, seen: &Observation) -> CaseResult {
@@ -138,7 +147,7 @@ impl Evidence {
         CaseResult {
             outcome: Outcome::Broken,
             detail: format!(
-                "failed on machine {}, which broke before the case could be run again: {}",
+                "failed on machine {}, which ended before the case could be run again: {}",
                 seen.attempt, seen.result.detail
             ),
             ..seen.result.clone()

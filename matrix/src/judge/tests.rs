@@ -276,7 +276,7 @@ fn a_failure_on_a_machine_that_broke_before_it_was_run_again_is_the_machines() {
     let limits = cell.case_results.iter().find(|case| case.id == CASES[1]);
     assert_eq!(
         limits.unwrap().detail,
-        "failed on machine 1, which broke before the case could be run again: once"
+        "failed on machine 1, which ended before the case could be run again: once"
     );
 
     // A repetition that broke shows nothing more, nor does a failure that is seen in the second.
@@ -311,7 +311,10 @@ fn a_failure_on_a_machine_that_broke_before_it_was_run_again_is_the_machines() {
         .event("overlay", 2, Event::Case { result, repeat: 1 })
         .verdict_of("overlay");
     assert_eq!(verdict, Verdict::Certified);
-    assert!(reasons[0].contains("failed on machine 1, which then broke; on another: pass"));
+    let told = "failed on machine 1, which ended before it could run again; on another: pass";
+    assert!(reasons[0].contains(told), "{reasons:?}");
+    // The machine too.
+    assert_eq!(reasons[1], "machine 1 failed (kernel-panic): oops");
 
     // Seen again, on whichever machine, it is the engine's.
     let result = CaseResult {
@@ -321,6 +324,40 @@ fn a_failure_on_a_machine_that_broke_before_it_was_run_again_is_the_machines() {
     };
     let again = scene.event("overlay", 2, Event::Case { result, repeat: 1 });
     assert_eq!(again.verdict_of("overlay").0, Verdict::NotCertified);
+}
+
+#[test]
+fn a_failure_that_nobody_could_see_again_after_an_interruption_is_none() {
+    let result = CaseResult {
+        id: CASES[1].into(),
+        requirement: Vec::new(),
+        outcome: Outcome::Pass,
+        ms: 7,
+        detail: String::new(),
+    };
+    let cut_off = || {
+        Scene::new()
+            .boots("overlay", 1)
+            .case("overlay", CASES[1], Outcome::Fail, "once")
+            .event("overlay", 1, Event::Interrupted)
+    };
+    assert_eq!(cut_off().verdict_of("overlay").0, Verdict::NotTested);
+
+    let scene = CASES.iter().fold(cut_off(), |scene, id| {
+        let result = CaseResult {
+            id: (*id).into(),
+            ..result.clone()
+        };
+        scene.event("overlay", 2, Event::Case { result, repeat: 0 })
+    });
+    let (verdict, reasons) = scene
+        .event("overlay", 2, Event::Finished)
+        .verdict_of("overlay");
+    assert_eq!(
+        (verdict, reasons.len()),
+        (Verdict::Certified, 1),
+        "{reasons:?}"
+    );
 }
 
 #[test]

@@ -292,14 +292,16 @@ impl Machine {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for its end and for the last of its console; kills it after `patience`.
-    pub async fn end(mut self, patience: Duration) {
+    /// Waits for its end and for the last of its console; kills it after `patience`. Gives what
+    /// its kernel complained of, even on the way out.
+    pub async fn end(mut self, patience: Duration) -> Option<Trouble> {
         self.expect_end();
         if timeout(patience, self.over.changed()).await.is_err() {
             self.process.kill();
             // Closing is its only change.
             drop(self.over.changed().await);
         }
+        self.trouble.borrow().clone()
     }
 }
 
@@ -420,7 +422,7 @@ impl Observer {
     fn report_console(&self) {
         let trouble = lock(&self.console).trouble();
         if let Some(Trouble { kind, excerpt }) = trouble {
-            self.report(kind, excerpt);
+            self.stands(kind, excerpt);
         }
     }
 
@@ -437,12 +439,16 @@ impl Observer {
         self.report(kind, excerpt);
     }
 
-    /// Reports what befell the machine; the first report stands. While it ends as wanted,
-    /// nothing befalls it.
+    /// Reports what befell the machine, unless its end is wanted: then only what its kernel says
+    /// counts.
     fn report(&self, kind: TroubleKind, excerpt: String) {
-        if self.ending.load(Ordering::Relaxed) {
-            return;
+        if !self.ending.load(Ordering::Relaxed) {
+            self.stands(kind, excerpt);
         }
+    }
+
+    /// The first report stands.
+    fn stands(&self, kind: TroubleKind, excerpt: String) {
         self.trouble.send_if_modified(|trouble| {
             let first = trouble.is_none();
             if first {

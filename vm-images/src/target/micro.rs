@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use matrix::axis::TargetKind;
@@ -10,9 +11,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::spec::{Deadlines, MicroSpec};
 use super::{Promise, Target};
-use crate::agent::AgentError;
 use crate::agent::client::{Client, Command, Running};
 use crate::agent::message::{Facts, Mount};
+use crate::agent::{AgentError, Lost};
 use crate::disk::{self, DiskError};
 use crate::initramfs::{self, InitramfsError};
 use crate::qemu::snapshot::SnapshotError;
@@ -122,8 +123,8 @@ impl Micro {
     /// Saves it, and ends it.
     pub(super) async fn save(self) -> Result<Snapshot, SnapshotError> {
         let saved = self.machine.save().await;
-        // It stands still, so there is nothing to wait for.
-        self.machine.end(Duration::ZERO).await;
+        // It stands still, so there is nothing to wait for; what it said is looked through later.
+        drop(self.machine.end(Duration::ZERO).await);
         saved
     }
 
@@ -144,11 +145,16 @@ impl Micro {
 
     /// Switches the machine off: its data is written, and its console is complete, when this
     /// returns.
+    ///
+    /// # Errors
+    /// [`AgentError::trouble`] is what the kernel complained of until its very end.
     pub async fn shut_down(self) -> Result<(), AgentError> {
         self.machine.expect_end();
         let answer = self.client.power_off().await;
-        self.machine.end(OFF_WITHIN).await;
-        answer
+        match self.machine.end(OFF_WITHIN).await {
+            Some(trouble) => Err(AgentError::Lost(Arc::new(Lost::Machine(trouble)))),
+            None => answer,
+        }
     }
 }
 

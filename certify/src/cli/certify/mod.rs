@@ -153,7 +153,13 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
             .map_err(failure)
     })?;
     tell(args, &certified, lifetime)?;
-    answer(certified.folder.results.verdict)
+    match certified.ended {
+        Ended::Whole => answer(certified.folder.results.verdict),
+        // Whatever is known so far, cells are missing: neither a yes nor a no.
+        Ended::Interrupted => Err(Failure::Harness(anyhow::anyhow!(
+            "the run was interrupted, so there is no answer"
+        ))),
+    }
 }
 
 /// The answer that a verdict is.
