@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use matrix::axis::TargetKind;
 use matrix::event::Entry;
 
-use super::facts::RunFacts;
+use super::facts::{HostFacts, RunFacts};
 use super::folder::{FolderError, name, read_run};
 use crate::durable;
 use crate::journal::{JournalError, Locked, Writer};
@@ -278,7 +279,23 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
         None => "none".to_owned(),
     };
     let policy = |run: &RunFacts| run.policy.name.clone();
-    let parts: [(bool, &'static str, Show<'_>); 7] = [
+    let host = |run: &RunFacts| {
+        let HostFacts {
+            system,
+            kernel_release,
+            arch,
+            cpus,
+            memory_mib,
+        } = &run.host;
+        format!("{system}, kernel {kernel_release} {arch}, {cpus} processors, {memory_mib} MiB")
+    };
+    // Cells on this machine are about this machine.
+    let is_about_the_host = was
+        .plan
+        .cells
+        .iter()
+        .any(|cell| cell.target == TargetKind::Host);
+    let parts: [(bool, &'static str, Show<'_>); 8] = [
         (
             was.engine == is.engine && was.sabotage == is.sabotage,
             "engine",
@@ -294,6 +311,7 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
         (was.machine == is.machine, "machine size", &size),
         (was.kernels == is.kernels, "set of kernels", &kernels),
         (was.selftest == is.selftest, "self-test", &selftest),
+        (!is_about_the_host || was.host == is.host, "host", &host),
     ];
     match parts.iter().find(|(same, ..)| !same) {
         None => Ok(()),

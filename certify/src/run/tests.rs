@@ -39,6 +39,7 @@ struct World {
     sabotage: Option<Sabotage>,
     programs: Vec<ProgramFacts>,
     kernels: Vec<KernelFacts>,
+    host_kernel: &'static str,
     out: &'static str,
 }
 
@@ -75,6 +76,7 @@ impl World {
             sabotage: None,
             programs: Vec::new(),
             kernels: Vec::new(),
+            host_kernel: "6.1.0",
             out: "run",
         };
         let script = world.path("seaworthy");
@@ -136,7 +138,7 @@ impl World {
             cases: CASES.map(str::to_owned).into(),
             host: HostFacts {
                 system: "Debian".into(),
-                kernel_release: "6.1.0".into(),
+                kernel_release: self.host_kernel.into(),
                 arch: "amd64".into(),
                 cpus: 2,
                 memory_mib: 4096,
@@ -484,6 +486,14 @@ async fn what_differs(world: &World) -> &'static str {
         panic!("{error}");
     };
     what
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_host_does_not_go_on_with_cells_of_the_host() {
+    let mut world = World::new();
+    world.certify(Resume::No).await.unwrap();
+    world.host_kernel = "6.12.0";
+    assert_eq!(what_differs(&world).await, "host");
 }
 
 #[tokio::test(flavor = "multi_thread")]
