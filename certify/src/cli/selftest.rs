@@ -36,7 +36,7 @@ enum Format {
 pub(super) fn run(args: Args) -> Result<Answer, Failure> {
     let interrupt = Interrupt::by_signals()?;
     let engine = args.engine.open()?;
-    let findings = selftest::run(&engine.cli, &interrupt, |finding| {
+    let findings = selftest::run(&engine.cli, engine.workshop()?, &interrupt, |finding| {
         let line = shown(finding);
         match args.format {
             Format::Text => terminal::answer(&line),

@@ -44,9 +44,6 @@ pub enum SuiteError {
     /// The engine could not be named.
     #[error(transparent)]
     Engine(#[from] crate::adapter::IdentityError),
-    /// Nowhere to work.
-    #[error("can't make a folder to work in: make room in the temporary folder, or set TMPDIR")]
-    Workshop(#[source] io::Error),
     /// This machine can't be looked at.
     #[error("can't set up the suite: {0}")]
     Lab(Unproven),
