@@ -271,3 +271,31 @@ fn a_run_without_cells_is_refused_with_a_remedy() {
         told(&output)
     );
 }
+
+#[test]
+fn the_folder_that_the_user_is_in_is_not_moved_away_under_them() {
+    let scene = Scene::new();
+    scene.outcomes(&[]);
+    fs::create_dir(scene.path("run")).unwrap();
+    let again = || {
+        let mut command = scene.certify(&[]);
+        let args: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+        let run = scene.path("run").into_os_string();
+        let args = args
+            .into_iter()
+            .map(|arg| if arg == run { ".".into() } else { arg });
+        command = Command::new(SEAWORTHY);
+        command.args(args).current_dir(scene.path("run"));
+        command.output().unwrap()
+    };
+    let first = again();
+    assert_eq!(first.status.code(), Some(0), "{}", told(&first));
+    let second = again();
+    assert_eq!(second.status.code(), Some(2), "{}", told(&second));
+    assert!(
+        told(&second).contains("give another `--out`"),
+        "{}",
+        told(&second)
+    );
+    assert!(scene.path("run/certificate.dsse.json").exists());
+}

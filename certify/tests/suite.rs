@@ -10,11 +10,14 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use certify::suite::Event;
 use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::Selftest;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 fn seaworthy(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_seaworthy"))
@@ -156,6 +159,77 @@ fn an_engine_that_says_yes_to_everything_passes_nothing() {
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert_eq!(run.with(Outcome::Pass), [""; 0]);
     assert_eq!(run.with(Outcome::Broken), [""; 0]);
+}
+
+/// A run in `folder` whose engine hangs in its first verb, and that engine's process.
+fn hanging_run(folder: &Path) -> (Child, Pid) {
+    let program = folder.join("keel");
+    let hangs = "#!/bin/sh\ncase \" $* \" in\n*' load '*) echo $$ >\"${0%/*}/hanging\"; exec sleep 1000 ;;\nesac\n";
+    fs::write(&program, hangs).expect("the program is made");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("the program is made");
+    let run = Command::new(env!("CARGO_BIN_EXE_seaworthy"))
+        .env("TMPDIR", folder)
+        .args(["suite", "run", "--only", "lifecycle.wait*", "--engine-path"])
+        .arg(&program)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("seaworthy runs");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let engine = loop {
+        let text = fs::read_to_string(folder.join("hanging")).unwrap_or_default();
+        if let (Ok(pid), true) = (text.trim().parse(), text.ends_with('\n')) {
+            break Pid::from_raw(pid);
+        }
+        assert!(Instant::now() < deadline, "the engine is not called");
+        std::thread::yield_now();
+    };
+    (run, engine)
+}
+
+/// What runs have left in their folder for temporary files.
+fn left(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder)
+        .expect("the folder is there")
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("seaworthy"))
+        .collect()
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut run, engine) = hanging_run(folder.path());
+    run.kill().expect("the run is killed");
+    run.wait().expect("the run has ended");
+    kill(engine, Signal::SIGKILL).expect("the engine hangs");
+    assert_eq!(left(folder.path()).len(), 1, "{:?}", left(folder.path()));
+    let next = Command::new(env!("CARGO_BIN_EXE_seaworthy"))
+        .env("TMPDIR", folder.path())
+        .args(["suite", "run", "--only", "lifecycle.wait*"])
+        .args(["--engine-path", "/bin/true"])
+        .output()
+        .expect("seaworthy runs");
+    assert_eq!(next.status.code(), Some(1), "{next:?}");
+    assert_eq!(left(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_run_whose_terminal_is_closed_ends_cleanly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (run, engine) = hanging_run(folder.path());
+    let pid = Pid::from_raw(i32::try_from(run.id()).expect("a process id"));
+    kill(pid, Signal::SIGHUP).expect("the run waits for its engine");
+    let status = format!("/proc/{pid}/status");
+    while !fs::read_to_string(&status).is_ok_and(|text| text.contains("ShdPnd:\t0000000000000000"))
+    {
+        std::thread::yield_now();
+    }
+    kill(engine, Signal::SIGKILL).expect("the engine hangs");
+    let output = run.wait_with_output().expect("the run has ended");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(left(folder.path()), [""; 0]);
 }
 
 #[test]

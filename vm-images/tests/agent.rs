@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -160,6 +161,23 @@ async fn a_program_that_nobody_waits_for_is_killed_with_all_that_it_started() {
     // The end comes when the last process that holds the other end is gone.
     let read = tokio::task::spawn_blocking(move || held.read(&mut [0; 1]).unwrap());
     assert_eq!(read.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn programs_end_with_their_host_and_not_when_the_runtime_comes_to_it() {
+    let host = Host::start().await.unwrap();
+    let mut running = host.exec(shell("echo $$; exec sleep 1000")).await.unwrap();
+    let Some(Chunk::Output(pid)) = running.next().await.unwrap() else {
+        panic!("it says nothing");
+    };
+    let stat = format!("/proc/{}/stat", String::from_utf8(pid).unwrap().trim());
+    drop((running, host));
+    // Nothing is awaited any more, so no task of the client's runs again.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z")) {
+        assert!(Instant::now() < deadline, "it lives on");
+        thread::yield_now();
+    }
 }
 
 #[tokio::test]

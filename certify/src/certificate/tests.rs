@@ -16,7 +16,7 @@ use super::key::SigningKey;
 use super::statement::Statement;
 use super::verify::{KnownAs, KnownKeys, Verification, Wrong, verify};
 use super::{envelope, write};
-use crate::journal::Writer;
+use crate::journal::Locked;
 use crate::run::folder::{cell_path, name};
 use crate::run::{HostFacts, RUN_SCHEMA, RunFacts, RunFolder};
 use crate::{durable, judge};
@@ -70,7 +70,8 @@ impl Run {
         };
         durable::write_json(&path.join(name::RUN), &run).unwrap();
         let cell = run.plan.cells[0].id.clone();
-        let (mut journal, _) = Writer::open(&path.join(name::JOURNAL), || 1000).unwrap();
+        let journal = Locked::take(&path.join(name::JOURNAL)).unwrap();
+        let mut journal = journal.begin_anew(|| 1000).unwrap();
         let mut event = |event| journal.append(&cell, 1, event).unwrap();
         event(Event::Started {
             target: TargetKind::Micro,

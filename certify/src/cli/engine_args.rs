@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use matrix::axis::StorageDriver;
-use tempfile::TempDir;
 
 use super::{Failure, InputContext as _};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
+use crate::provision::engine_folder::{Engine, HeldFolder};
+use crate::suite::Workshop;
 use crate::terminal;
 
 /// The engine under test.
@@ -32,20 +33,18 @@ pub(super) struct EngineArgs {
 #[derive(Debug)]
 pub(super) struct OpenEngine {
     pub(super) cli: Cli,
-    root: TempDir,
+    root: HeldFolder,
 }
 
 impl EngineArgs {
     /// Finds the engine and makes a folder for its state.
     pub(super) fn open(self) -> Result<OpenEngine, Failure> {
-        let mut folder = tempfile::Builder::new();
-        folder.prefix("seaworthy-engine-");
         let root = match self.engine_root {
-            None => folder.tempdir()?,
+            None => HeldFolder::for_runner(&std::env::temp_dir())?,
             Some(parent) => {
                 let made = std::path::absolute(&parent).and_then(|parent| {
                     std::fs::create_dir_all(&parent)?;
-                    folder.tempdir_in(parent)
+                    HeldFolder::for_runner(&parent)
                 });
                 made.with_context(|| {
                     let parent = parent.display();
@@ -69,6 +68,10 @@ impl EngineArgs {
             }
         })?;
         let cli = Cli::new(engine);
+        root.sweep_beside(&Engine {
+            kind: self.engine,
+            program: cli.engine().program().to_owned(),
+        });
         Ok(OpenEngine { cli, root })
     }
 }
@@ -88,6 +91,11 @@ impl OpenEngine {
             info.command
         ));
         Err(Failure::Harness(error))
+    }
+
+    /// The harness's own folder beside the engine's state.
+    pub(super) fn workshop(&self) -> std::io::Result<Workshop> {
+        Workshop::new(self.root.path())
     }
 
     /// Removes the folder, and says so where that fails: what an engine leaves mounted in it

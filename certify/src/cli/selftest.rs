@@ -37,7 +37,7 @@ pub(super) fn run(args: Args) -> Result<Answer, Failure> {
     let interrupt = Interrupt::by_signals()?;
     let engine = args.engine.open()?;
     engine.see_that_it_works()?;
-    let findings = selftest::run(&engine.cli, &interrupt, |finding| {
+    let findings = selftest::run(&engine.cli, engine.workshop()?, &interrupt, |finding| {
         let line = shown(finding);
         match args.format {
             Format::Text => terminal::answer(&line),

@@ -11,7 +11,7 @@ use super::engine_args::EngineArgs;
 use super::{Answer, Failure, InputContext};
 use crate::render::plural;
 use crate::selftest::Fault;
-use crate::suite::{self, Case, Event, Interrupt, Plan, Selection, Workshop};
+use crate::suite::{self, Case, Event, Interrupt, Plan, Selection};
 use crate::terminal;
 
 /// List the conformance cases, or run them on this machine
@@ -138,7 +138,7 @@ fn run_cases(args: RunArgs) -> Result<Answer, Failure> {
     if !args.system_is_fit {
         engine.see_that_it_works()?;
     }
-    let workshop = Arc::new(Workshop::new()?);
+    let workshop = Arc::new(engine.workshop()?);
     let jobs = args
         .jobs
         .or_else(|| std::thread::available_parallelism().ok())

@@ -7,4 +7,4 @@ mod reader;
 mod writer;
 
 pub use reader::{Journal, JournalError, parse, read};
-pub use writer::Writer;
+pub use writer::{Locked, Writer};

@@ -1,5 +1,6 @@
 //! Reading a journal back.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -61,19 +62,24 @@ pub enum JournalError {
 /// # Errors
 /// It can't be read, or a whole line of it is no event.
 pub fn read(path: &Path) -> Result<Journal, JournalError> {
-    let file = |verb| {
-        move |source| JournalError::Io {
-            path: path.to_owned(),
-            verb,
-            source,
-        }
-    };
+    let file = File::open(path).map_err(|source| JournalError::Io {
+        path: path.to_owned(),
+        verb: "opened",
+        source,
+    })?;
+    read_open(path, &file)
+}
+
+/// Reads the journal that was opened as `path`.
+pub(super) fn read_open(path: &Path, file: &File) -> Result<Journal, JournalError> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .map_err(file("opened"))?
-        .take(MAX_JOURNAL + 1)
+    file.take(MAX_JOURNAL + 1)
         .read_to_end(&mut bytes)
-        .map_err(file("read"))?;
+        .map_err(|source| JournalError::Io {
+            path: path.to_owned(),
+            verb: "read",
+            source,
+        })?;
     if bytes.len() as u64 > MAX_JOURNAL {
         return Err(JournalError::TooLong {
             path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! The folder of an engine's state on this host, and what runs that were killed left of theirs.
+//! Folders of engines' state on this host, and what runs that were killed left of theirs.
 //!
 //! A kill runs no destructor, so the folder stays, and so may containers. Whoever lives holds a
 //! lock on its folder; the next run finds those that nobody holds, ends what is in them by the
@@ -14,26 +14,86 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use crate::adapter::{self, Cli, EngineKind, Setup, State};
+use crate::suite::WORKSHOP;
 
-/// What the folders' names begin with. `suite run` by itself has another, as it takes no lock.
-const PREFIX: &str = "seaworthy-cell-";
+/// What the names of cells' folders begin with: suite runners make theirs in them.
+const CELL: &str = "seaworthy-cell-";
 
-/// What the suite runner's own folder in it is called, up to its last characters.
-const INNER: &str = "seaworthy-engine-";
+/// What the names of suite runners' folders begin with: an engine's state, and the workshop.
+const RUNNER: &str = "seaworthy-engine-";
 
-/// A folder that is removed when it is dropped, and by the next run if it could not be: what runs
-/// in it, as when a suite was interrupted, is ended first.
+/// How often an engine is asked for containers before those that it still has are its fault.
+const LOOKS: usize = 3;
+
+/// A folder that this process holds, and that is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldFolder {
+    folder: TempDir,
+    // After the folder: until that is gone, it is held.
+    _lock: Flock<File>,
+}
+
+impl HeldFolder {
+    /// Makes a suite runner's folder in `parent`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn for_runner(parent: &Path) -> io::Result<Self> {
+        Self::make(parent, RUNNER)
+    }
+
+    fn make(parent: &Path, prefix: &str) -> io::Result<Self> {
+        loop {
+            let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
+            match hold(folder.path()) {
+                Ok(lock) => {
+                    return Ok(Self {
+                        folder,
+                        _lock: lock,
+                    });
+                }
+                // Between its making and its lock another run has taken it for abandoned.
+                Err(error)
+                    if [io::ErrorKind::WouldBlock, io::ErrorKind::NotFound]
+                        .contains(&error.kind()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// Something in it can't be removed: an engine may have left it mounted.
+    pub(crate) fn close(self) -> io::Result<()> {
+        self.folder.close()
+    }
+
+    /// Removes what killed runs left beside it.
+    pub(crate) fn sweep_beside(&self, engine: &Engine) {
+        if let Some(parent) = self.path().parent() {
+            sweep(parent, Some(engine));
+        }
+    }
+}
+
+/// A cell's folder: what runs in it, as when a suite was interrupted, is ended before it is
+/// removed. What can't be ended stays for the next run.
 #[derive(Debug)]
 pub struct EngineFolder {
-    folder: TempDir,
+    held: HeldFolder,
     engine: Option<Engine>,
-    _lock: Flock<File>,
 }
 
 impl Drop for EngineFolder {
     fn drop(&mut self) {
-        if !end_all(self.engine.as_ref(), self.folder.path()) {
-            self.folder.disable_cleanup(true);
+        if !end_all(self.engine.as_ref(), self.path()) {
+            self.held.folder.disable_cleanup(true);
         }
     }
 }
@@ -44,35 +104,31 @@ impl EngineFolder {
     /// # Errors
     /// Those of the file system.
     pub(super) fn make(parent: &Path, engine: Option<Engine>) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        // Between its making and its lock another run may take it for abandoned: then this one
-        // finds it locked, or gone when it uses it, and does without this machine.
-        let lock = lock(folder.path())?;
         Ok(Self {
-            folder,
+            held: HeldFolder::make(parent, CELL)?,
             engine,
-            _lock: lock,
         })
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+        self.held.path()
     }
 }
 
 /// The engine that may have left containers behind.
 #[derive(Debug, Clone)]
-pub(super) struct Engine {
-    pub(super) kind: EngineKind,
-    pub(super) program: PathBuf,
+pub(crate) struct Engine {
+    pub(crate) kind: EngineKind,
+    pub(crate) program: PathBuf,
 }
 
 /// Removes the folders of this user in `parent` that nobody holds. What can't be removed stays
 /// for the next time: it is in nobody's way.
 pub(super) fn sweep(parent: &Path, engine: Option<&Engine>) {
-    for folder in folders(parent, PREFIX) {
-        let Ok(lock) = lock(&folder) else {
+    let cells = folders(parent, CELL);
+    for folder in cells.into_iter().chain(folders(parent, RUNNER)) {
+        let Ok(lock) = hold(&folder) else {
             continue;
         };
         // In a folder for everybody's temporary files anybody can make one of that name, and have
@@ -93,10 +149,13 @@ pub(super) fn sweep(parent: &Path, engine: Option<&Engine>) {
     }
 }
 
-/// A lock that ends with the process, however that ends.
-fn lock(folder: &Path) -> io::Result<Flock<File>> {
-    Flock::lock(File::open(folder)?, FlockArg::LockExclusiveNonblock)
-        .map_err(|(_, errno)| errno.into())
+/// A lock on a folder that is there. It ends with the process, however that ends.
+fn hold(folder: &Path) -> io::Result<Flock<File>> {
+    let lock = Flock::lock(File::open(folder)?, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, errno)| io::Error::from(errno))?;
+    // Whoever held it before may have removed it.
+    fs::metadata(folder)?;
+    Ok(lock)
 }
 
 /// The folders in `parent` whose names begin with `prefix`.
@@ -110,10 +169,16 @@ fn folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Ends and removes every container of the engine whose state is in `folder`; whether none is
-/// left.
+/// Ends and removes every container of the engine whose state is in `folder`, which is a runner's
+/// or holds those of runners; whether none is left.
 fn end_all(engine: Option<&Engine>, folder: &Path) -> bool {
-    let mut roots = folders(folder, INNER).into_iter();
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let mut roots = if name.starts_with(RUNNER) {
+        vec![folder.to_owned()]
+    } else {
+        folders(folder, RUNNER)
+    }
+    .into_iter();
     engine.is_none_or(|engine| roots.all(|root| end_containers(engine, &root)))
 }
 
@@ -127,16 +192,24 @@ fn end_containers(engine: &Engine, root: &Path) -> bool {
     else {
         return false;
     };
-    let State::Private(own) = engine.state() else {
-        // A daemon's containers are not in this folder.
-        return entries.next().is_none();
+    let state = engine.state();
+    let own = match state {
+        State::Private(own) => own,
+        State::Shared => &[],
     };
     // Another engine's state says nothing to this one, which would find no container in it.
-    let is_own = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| own.iter().any(|own| entry.file_name() == *own))
+    let is_known = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            let mut known = own.iter().chain([&WORKSHOP]);
+            known.any(|known| entry.file_name() == *known)
+        })
     };
-    if !entries.all(is_own) {
+    if !entries.all(is_known) {
         return false;
+    }
+    if state == State::Shared {
+        // A daemon's containers are not in this folder.
+        return true;
     }
     let remove_now = engine.remove_now();
     let cli = Cli::new(engine);
@@ -144,10 +217,23 @@ fn end_containers(engine: &Engine, root: &Path) -> bool {
         let finished = cli.run(verb, args, None).ok()?;
         finished.status.success().then(|| finished.out())
     };
-    done("ps", &["-a", "-q"]).is_some_and(|ids| {
-        let mut ids = ids.split_whitespace();
+    // Removes what it sees; whether that was nothing.
+    let sees_none = || {
+        let ids = done("ps", &["-a", "-q"])?;
+        let mut ids = ids.split_whitespace().peekable();
+        let none = ids.peek().is_none();
         ids.all(|id| done("rm", &[remove_now, &[id]].concat()).is_some())
-    })
+            .then_some(none)
+    };
+    for _ in 0..LOOKS {
+        match sees_none() {
+            Some(true) => return true,
+            // One may have been under way meanwhile.
+            Some(false) => {}
+            None => return false,
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -160,17 +246,22 @@ mod tests {
     fn only_what_nobody_holds_is_removed_and_its_containers_first() {
         let parent = tempfile::tempdir().unwrap();
         let living = EngineFolder::make(parent.path(), None).unwrap();
-        let abandoned = parent.path().join(format!("{PREFIX}killed"));
-        fs::create_dir_all(abandoned.join(format!("{INNER}x/keel"))).unwrap();
-        let podmans = parent.path().join(format!("{PREFIX}podman"));
-        fs::create_dir_all(podmans.join(format!("{INNER}y/storage"))).unwrap();
+        let abandoned = parent.path().join(format!("{CELL}killed"));
+        fs::create_dir_all(abandoned.join(format!("{RUNNER}x/keel"))).unwrap();
+        let podmans = parent.path().join(format!("{CELL}podman"));
+        fs::create_dir_all(podmans.join(format!("{RUNNER}y/storage"))).unwrap();
+        let killed_runner = parent.path().join(format!("{RUNNER}killed"));
+        fs::create_dir_all(killed_runner.join(WORKSHOP)).unwrap();
+        let living_runner = HeldFolder::for_runner(parent.path()).unwrap();
         let foreign = parent.path().join("thesis");
         fs::create_dir(&foreign).unwrap();
         let program = parent.path().join("keel");
         let calls = parent.path().join("calls");
+        // Two containers, which it has until they are removed.
         let script = format!(
-            "#!/bin/sh\n[ -d \"$2\" ] || exit 9\nshift 2\necho \"$*\" >>{}\n[ \"$1\" = ps ] && echo c1 c2\nexit 0\n",
-            calls.display()
+            "#!/bin/sh\nshift 2\necho \"$*\" >>{calls}\n\
+             [ \"$1\" = ps ] && [ \"$(grep -c rm {calls})\" -lt 2 ] && echo c1 c2\nexit 0\n",
+            calls = calls.display()
         );
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -181,31 +272,48 @@ mod tests {
 
         sweep(parent.path(), Some(&engine));
 
-        assert!(living.path().exists() && foreign.exists() && podmans.exists());
-        assert!(!abandoned.exists());
+        assert!(living.path().exists() && living_runner.path().exists());
+        assert!(foreign.exists() && podmans.exists());
+        assert!(!abandoned.exists() && !killed_runner.exists());
+        let ended = "ps -a -q\nrm -f c1\nrm -f c2\nps -a -q\n";
         assert_eq!(
             fs::read_to_string(&calls).unwrap(),
-            "ps -a -q\nrm -f c1\nrm -f c2\n"
+            format!("{ended}ps -a -q\n")
         );
 
         // A suite that was interrupted ends as one that was killed, only at once.
         let interrupted = EngineFolder::make(parent.path(), Some(engine)).unwrap();
         let path = interrupted.path().to_owned();
-        fs::create_dir_all(path.join(format!("{INNER}z/keel"))).unwrap();
+        fs::create_dir_all(path.join(format!("{RUNNER}z/keel"))).unwrap();
         fs::remove_file(&calls).unwrap();
         drop(interrupted);
         assert!(!path.exists());
-        assert_eq!(
-            fs::read_to_string(&calls).unwrap(),
-            "ps -a -q\nrm -f c1\nrm -f c2\n"
-        );
+        assert_eq!(fs::read_to_string(&calls).unwrap(), ended);
+    }
+
+    #[test]
+    fn a_folder_in_the_making_is_not_taken_for_abandoned() {
+        let parent = tempfile::tempdir().unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    sweep(parent.path(), None);
+                }
+            });
+            let made: Vec<_> = (0..200)
+                .map(|_| HeldFolder::for_runner(parent.path()).unwrap())
+                .collect();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(made.iter().all(|folder| folder.path().exists()));
+        });
     }
 
     #[test]
     fn the_state_of_containers_that_can_not_be_removed_stays() {
         let parent = tempfile::tempdir().unwrap();
-        let abandoned = parent.path().join(format!("{PREFIX}killed"));
-        fs::create_dir_all(abandoned.join(format!("{INNER}x/keel"))).unwrap();
+        let abandoned = parent.path().join(format!("{CELL}killed"));
+        fs::create_dir_all(abandoned.join(format!("{RUNNER}x/keel"))).unwrap();
         let engine = Engine {
             kind: EngineKind::Keel,
             program: "/bin/false".into(),

@@ -4,7 +4,7 @@
 //! `micro` boots a kernel in a virtual one.
 
 mod breakage;
-mod engine_folder;
+pub(crate) mod engine_folder;
 mod host;
 pub mod kernels;
 mod micro;

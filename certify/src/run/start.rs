@@ -4,19 +4,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use matrix::axis::TargetKind;
 use matrix::event::Entry;
 
-use super::facts::RunFacts;
+use super::facts::{HostFacts, RunFacts};
 use super::folder::{FolderError, name, read_run};
 use crate::durable;
-use crate::journal::{JournalError, Writer};
+use crate::journal::{JournalError, Locked, Writer};
 
 /// Whether a run goes on where an earlier one ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
     /// It goes on, if there is one.
     Yes,
-    /// It starts anew; what an earlier one left is removed.
+    /// It starts anew; what an earlier one left is moved aside or removed.
     No,
 }
 
@@ -51,6 +52,20 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// An earlier run is in the way, and stays there.
+    #[error(
+        "{} has a certificate, and can't be moved to {} to make room: give another `--out`, or move it away yourself",
+        path.display(), previous.display()
+    )]
+    Aside {
+        /// The folder.
+        path: PathBuf,
+        /// Where it would go.
+        previous: PathBuf,
+        /// Why it can't.
+        #[source]
+        source: io::Error,
+    },
     /// The earlier run can't be read.
     #[error("the earlier run can't be resumed: start anew without `--resume`")]
     Earlier(#[source] FolderError),
@@ -81,7 +96,7 @@ const LEFT: [&str; 5] = [
 ];
 
 /// Begins the run that `facts` describe in the folder at `path`, or goes on with it. A run that
-/// is there and not gone on with is moved aside: it may be somebody's only certificate.
+/// is there and not gone on with is moved aside if it has a certificate, which may be the only one.
 ///
 /// # Errors
 /// The folder is not a run's, another process uses it, or the run to go on with is another.
@@ -92,12 +107,16 @@ pub fn begin(
     clock: fn() -> u64,
 ) -> Result<Begun, StartError> {
     make_folder(path)?;
+    // Without links, dots and a slash at its end: what is beside it is then beside the folder.
+    let path = &fs::canonicalize(path).map_err(io_error(path, "found"))?;
     // The lock on the journal is the lock on the folder, so it comes first.
-    let (mut writer, journal) =
-        Writer::open(&path.join(name::JOURNAL), clock).map_err(StartError::Journal)?;
+    let mut journal = lock(path)?;
     if resume == Resume::Yes && path.join(name::RUN).exists() {
         let run = read_run(path).map_err(StartError::Earlier)?;
         compare(path, &run, &facts)?;
+        let (writer, journal) = journal
+            .go_on(clock)
+            .map_err(|error| StartError::Earlier(FolderError::Journal(error)))?;
         // They are made anew at the end, from all that happened.
         for name in [name::RESULTS, name::CERTIFICATE, name::REPORT] {
             remove(&path.join(name))?;
@@ -108,18 +127,16 @@ pub fn begin(
             writer,
         });
     }
-    if path.join(name::RUN).exists() {
+    if path.join(name::CERTIFICATE).exists() {
         move_aside(path)?;
         make_folder(path)?;
         // The lock was on the journal that has moved; this one is the new folder's.
-        writer = Writer::open(&path.join(name::JOURNAL), clock)
-            .map_err(StartError::Journal)?
-            .0;
+        journal = lock(path)?;
     }
     for name in LEFT {
         remove(&path.join(name))?;
     }
-    writer.clear().map_err(StartError::Journal)?;
+    let writer = journal.begin_anew(clock).map_err(StartError::Journal)?;
     let file = path.join(name::RUN);
     durable::write_json(&file, &facts).map_err(|source| StartError::Io {
         path: file,
@@ -161,15 +178,40 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
     fs::create_dir_all(path).map_err(io_error(path, "made"))
 }
 
-/// Renames the folder of the run at `path` to `path.previous`, in place of the one before.
+fn lock(path: &Path) -> Result<Locked, StartError> {
+    Locked::take(&path.join(name::JOURNAL)).map_err(StartError::Journal)
+}
+
+/// Renames the folder of the run at `path`, which is canonical, to `path.previous`, in place of
+/// the one before.
 fn move_aside(path: &Path) -> Result<(), StartError> {
-    let path = std::path::absolute(path).map_err(io_error(path, "found"))?;
-    let mut previous = path.clone().into_os_string();
+    let mut previous = path.to_owned().into_os_string();
     previous.push(".previous");
     let previous = PathBuf::from(previous);
-    check_folder(&previous)?;
-    remove(&previous)?;
-    fs::rename(&path, &previous).map_err(io_error(&path, "moved aside"))?;
+    let refused = |source| StartError::Aside {
+        path: path.to_owned(),
+        previous: previous.clone(),
+        source,
+    };
+    // Whoever is in it would go with it, and find the new run nowhere.
+    if std::env::current_dir().is_ok_and(|here| here.starts_with(path)) {
+        let error = "it is the folder that you are in, or holds it";
+        return Err(refused(io::Error::other(error)));
+    }
+    let is_in_the_way = |error: &io::Error| {
+        use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+        [AlreadyExists, DirectoryNotEmpty].contains(&error.kind())
+    };
+    match fs::rename(path, &previous) {
+        // The one before goes only where nothing else is in the way.
+        Err(error) if is_in_the_way(&error) => {
+            check_folder(&previous)?;
+            remove(&previous)?;
+            fs::rename(path, &previous)
+        }
+        moved => moved,
+    }
+    .map_err(refused)?;
     tracing::warn!(to = %previous.display(), "the run that was there is moved aside");
     Ok(())
 }
@@ -237,7 +279,23 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
         None => "none".to_owned(),
     };
     let policy = |run: &RunFacts| run.policy.name.clone();
-    let parts: [(bool, &'static str, Show<'_>); 7] = [
+    let host = |run: &RunFacts| {
+        let HostFacts {
+            system,
+            kernel_release,
+            arch,
+            cpus,
+            memory_mib,
+        } = &run.host;
+        format!("{system}, kernel {kernel_release} {arch}, {cpus} processors, {memory_mib} MiB")
+    };
+    // Cells on this machine are about this machine.
+    let is_about_the_host = was
+        .plan
+        .cells
+        .iter()
+        .any(|cell| cell.target == TargetKind::Host);
+    let parts: [(bool, &'static str, Show<'_>); 8] = [
         (
             was.engine == is.engine && was.sabotage == is.sabotage,
             "engine",
@@ -253,6 +311,7 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
         (was.machine == is.machine, "machine size", &size),
         (was.kernels == is.kernels, "set of kernels", &kernels),
         (was.selftest == is.selftest, "self-test", &selftest),
+        (!is_about_the_host || was.host == is.host, "host", &host),
     ];
     match parts.iter().find(|(same, ..)| !same) {
         None => Ok(()),

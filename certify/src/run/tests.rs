@@ -39,6 +39,8 @@ struct World {
     sabotage: Option<Sabotage>,
     programs: Vec<ProgramFacts>,
     kernels: Vec<KernelFacts>,
+    host_kernel: &'static str,
+    out: &'static str,
 }
 
 /// Breaks the first machines, and then takes this host.
@@ -74,6 +76,8 @@ impl World {
             sabotage: None,
             programs: Vec::new(),
             kernels: Vec::new(),
+            host_kernel: "6.1.0",
+            out: "run",
         };
         let script = world.path("seaworthy");
         fs::write(&script, include_str!("../../tests/scripts/seaworthy.sh")).unwrap();
@@ -134,7 +138,7 @@ impl World {
             cases: CASES.map(str::to_owned).into(),
             host: HostFacts {
                 system: "Debian".into(),
-                kernel_release: "6.1.0".into(),
+                kernel_release: self.host_kernel.into(),
                 arch: "amd64".into(),
                 cpus: 2,
                 memory_mib: 4096,
@@ -173,7 +177,7 @@ impl World {
         stop: watch::Receiver<bool>,
     ) -> Result<Certified, CertifyError> {
         let order = Order {
-            folder: self.path("run"),
+            folder: self.path(self.out),
             facts: self.facts(),
             resume,
             key: SigningKey::ephemeral().unwrap(),
@@ -482,6 +486,89 @@ async fn what_differs(world: &World) -> &'static str {
         panic!("{error}");
     };
     what
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_host_does_not_go_on_with_cells_of_the_host() {
+    let mut world = World::new();
+    world.certify(Resume::No).await.unwrap();
+    world.host_kernel = "6.12.0";
+    assert_eq!(what_differs(&world).await, "host");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certified_run_is_moved_aside_however_its_folder_is_named() {
+    for out in ["run/", "run/.", "run/../run", "link"] {
+        let world = World {
+            out,
+            ..World::new()
+        };
+        fs::create_dir(world.path("run")).unwrap();
+        std::os::unix::fs::symlink("run", world.path("link")).unwrap();
+        world.certify(Resume::No).await.unwrap();
+        let first = fs::read(world.path("run/certificate.dsse.json")).unwrap();
+        world.certify(Resume::No).await.unwrap();
+        assert_eq!(
+            fs::read(world.path("run.previous/certificate.dsse.json")).unwrap(),
+            first,
+            "{out}"
+        );
+        assert!(world.path("run/certificate.dsse.json").exists(), "{out}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_certificate_takes_no_certified_ones_place() {
+    let world = World::new();
+    world.certify(Resume::No).await.unwrap();
+    let certificate = fs::read(world.path("run/certificate.dsse.json")).unwrap();
+    for _ in 0..2 {
+        let (stop, stopped) = watch::channel(false);
+        stop.send(true).unwrap();
+        let interrupted = world.certify_until(Resume::No, stopped).await.unwrap();
+        assert_eq!(interrupted.ended, Ended::Interrupted);
+        assert_eq!(
+            fs::read(world.path("run.previous/certificate.dsse.json")).unwrap(),
+            certificate
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certified_run_that_can_not_be_moved_aside_stays_and_the_user_is_told() {
+    let world = World::new();
+    world.certify(Resume::No).await.unwrap();
+    fs::write(world.path("run.previous"), "").unwrap();
+    let error = world.certify(Resume::No).await.unwrap_err();
+    assert!(
+        matches!(error, CertifyError::Start(StartError::Aside { .. })),
+        "{error}"
+    );
+    assert!(world.path("run/certificate.dsse.json").exists());
+    // Another's folder of that name is not ours to remove.
+    fs::remove_file(world.path("run.previous")).unwrap();
+    fs::create_dir(world.path("run.previous")).unwrap();
+    fs::write(world.path("run.previous/thesis.tex"), "").unwrap();
+    let error = world.certify(Resume::No).await.unwrap_err();
+    assert!(
+        matches!(error, CertifyError::Start(StartError::Foreign { .. })),
+        "{error}"
+    );
+    assert!(world.path("run/certificate.dsse.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_journal_is_not_gone_on_with_but_keeps_nobody_from_a_new_run() {
+    let world = World::new();
+    world.certify(Resume::No).await.unwrap();
+    fs::remove_file(world.path("run/certificate.dsse.json")).unwrap();
+    fs::write(world.path("run/journal.ndjson"), "nonsense\n").unwrap();
+    let error = world.certify(Resume::Yes).await.unwrap_err();
+    let CertifyError::Start(error @ StartError::Earlier(_)) = error else {
+        panic!("{error}");
+    };
+    assert!(error.to_string().contains("start anew"), "{error}");
+    assert_eq!(world.results().await.verdict, Verdict::Certified);
 }
 
 #[tokio::test(flavor = "multi_thread")]

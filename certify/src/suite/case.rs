@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use nix::errno::Errno;
+
 use crate::adapter::InvocationError;
 
 use super::scene::Scene;
@@ -77,6 +79,20 @@ impl From<InvocationError> for Unproven {
         match error {
             InvocationError::Start { .. } | InvocationError::Output { .. } => Self::Broken(text),
             InvocationError::Hung { .. } => Self::Hung(text),
+        }
+    }
+}
+
+impl Unproven {
+    /// `what` of a container can't be read. One that is gone is the engine's loss; whatever else
+    /// keeps the harness from reading is none of the engine's doing.
+    pub(super) fn unread(what: &str, error: &std::io::Error) -> Self {
+        let text = format!("can't read {what}: {error}");
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        match errno {
+            // Of a process, of a group, while it was being read.
+            Some(Errno::ENOENT | Errno::ESRCH | Errno::ENODEV) => Self::Fail(text),
+            _ => Self::Broken(text),
         }
     }
 }

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tempfile::TempDir;
-
 use super::case::{Proof, Unproven};
 use super::image::{BASE, CONFIGURED, LAYERED, base_archive, payload};
 use super::machine::Machine;
@@ -16,11 +14,14 @@ use super::process::Process;
 use super::scene::Scene;
 use crate::adapter::{Cli, State};
 
+/// What the harness's own folder is called in the one of the engine's state.
+pub(crate) const WORKSHOP: &str = "workshop";
+
 /// A folder of the harness's own, and the images that most cases run. Runs against one and the
 /// same engine may share it: the images are made and loaded once.
 #[derive(Debug)]
 pub struct Workshop {
-    folder: TempDir,
+    folder: PathBuf,
     images: OnceLock<Proof>,
     names: AtomicU32,
 }
@@ -37,13 +38,16 @@ pub(super) struct Lab {
 }
 
 impl Workshop {
-    /// Makes the folder; no engine is touched yet.
-    pub fn new() -> std::io::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("seaworthy-suite-")
-            .tempdir()?;
+    /// Makes the folder in `root`, the one of the engine's state, with which it goes; no engine is
+    /// touched yet.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn new(root: &Path) -> std::io::Result<Self> {
+        let folder = root.join(WORKSHOP);
+        fs::create_dir(&folder)?;
         // A container's user must be able to reach the volumes in it.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         Ok(Self {
             folder,
             images: OnceLock::new(),
@@ -63,7 +67,7 @@ impl Workshop {
     }
 
     pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// The tool as a file of the host.

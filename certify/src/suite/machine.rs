@@ -167,10 +167,7 @@ impl Group {
         fs::read_to_string(&path)
             .map(|text| text.trim().to_owned())
             .map_err(|error| {
-                Unproven::Fail(format!(
-                    "can't read the container's {}: {error}",
-                    path.display()
-                ))
+                Unproven::unread(&format!("the container's {}", path.display()), &error)
             })
     }
 

@@ -26,5 +26,6 @@ pub use catalogue::{
 };
 pub use event::Event;
 pub use interrupt::Interrupt;
+pub(crate) use lab::WORKSHOP;
 pub use lab::Workshop;
 pub use run::{Plan, SuiteError, run};

@@ -47,11 +47,20 @@ impl Process {
             .map_err(|error| self.lost(name, &error))
     }
 
+    /// The names in the folder `/proc/PID/NAME`, sorted.
+    pub(super) fn names(self, name: &str) -> Proof<Vec<String>> {
+        let names = fs::read_dir(self.path(name)).and_then(|entries| {
+            let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            names.collect::<std::io::Result<Vec<_>>>()
+        });
+        let mut names = names.map_err(|error| self.lost(name, &error))?;
+        names.sort();
+        Ok(names)
+    }
+
     fn lost(self, name: &str, error: &std::io::Error) -> Unproven {
-        Unproven::Fail(format!(
-            "can't read /proc/{}/{name} of the container's process: {error}",
-            self.0
-        ))
+        let what = format!("/proc/{}/{name} of the container's process", self.0);
+        Unproven::unread(&what, error)
     }
 
     /// A field of `/proc/PID/status`.
@@ -189,6 +198,8 @@ impl Mount {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
 
     #[test]
@@ -203,6 +214,27 @@ mod tests {
         assert!(mount.is_read_only() && mount.has("noatime") && !mount.has("rw"));
         assert_eq!(mount.optional, ["master:1", "shared:2"]);
         assert_eq!(mount.super_options, ["rw", "errors=continue"]);
+    }
+
+    #[test]
+    fn what_is_gone_is_the_engines_loss_and_what_cannot_be_read_nobodys() {
+        let gone = Process(i32::MAX).names("fd").unwrap_err();
+        assert!(matches!(gone, Unproven::Fail(_)), "{gone}");
+        for (errno, is_the_engines) in [
+            (Errno::ESRCH, true),
+            (Errno::ENODEV, true),
+            (Errno::EMFILE, false),
+            (Errno::EIO, false),
+        ] {
+            let unread = Unproven::unread("it", &errno.into());
+            assert_eq!(matches!(unread, Unproven::Fail(_)), is_the_engines);
+        }
+        assert!(
+            Process::own()
+                .names("fd")
+                .unwrap()
+                .contains(&"0".to_owned())
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Running cases: side by side, each told as soon as it ends, none able to end the others.
 
+use std::fmt::Write as _;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -44,9 +45,6 @@ pub enum SuiteError {
     /// The engine could not be named.
     #[error(transparent)]
     Engine(#[from] crate::adapter::IdentityError),
-    /// Nowhere to work.
-    #[error("can't make a folder to work in: make room in the temporary folder, or set TMPDIR")]
-    Workshop(#[source] io::Error),
     /// This machine can't be looked at.
     #[error("can't set up the suite: {0}")]
     Lab(Unproven),
@@ -172,8 +170,25 @@ fn judge(case: Case, shared: &Shared) -> CaseResult {
         requirement: case.requirements.iter().map(|&id| id.to_owned()).collect(),
         outcome,
         ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        detail,
+        detail: cut(detail),
     }
+}
+
+/// Details are no longer: they quote what an engine said, which may be as much as it likes, and a
+/// line of the stream that never ends is a broken machine.
+const MAX_DETAIL: usize = 64 << 10;
+
+/// As much of the detail as is told.
+fn cut(mut detail: String) -> String {
+    let whole = detail.len();
+    if whole > MAX_DETAIL {
+        let end = (0..=MAX_DETAIL)
+            .rev()
+            .find(|&at| detail.is_char_boundary(at));
+        detail.truncate(end.unwrap_or(0));
+        let _ = write!(detail, "… ({whole} bytes)");
+    }
+    detail
 }
 
 /// Runs the case once. A panic is a failure of the case, and ends nothing else.
@@ -259,6 +274,15 @@ mod tests {
 
     use super::*;
     use crate::adapter::Invocation;
+
+    #[test]
+    fn what_a_flooding_engine_said_is_cut_and_counted() {
+        assert_eq!(cut("as it is".to_owned()), "as it is");
+        let flood = "ä".repeat(MAX_DETAIL);
+        let cut = cut(format!("x{flood}"));
+        assert!(cut.len() < MAX_DETAIL + 40, "{}", cut.len());
+        assert!(cut.starts_with("xää") && cut.ends_with("ä… (131073 bytes)"));
+    }
 
     #[test]
     fn an_engine_that_hangs_fails_unless_the_machine_starves_it() {

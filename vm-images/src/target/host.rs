@@ -4,10 +4,11 @@
 //! is the code that runs in a guest.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use matrix::axis::TargetKind;
 
@@ -17,12 +18,31 @@ use crate::agent::message::Facts;
 use crate::agent::{AgentError, server};
 use crate::qemu::Acceleration;
 
-/// This machine. Programs that run on it are killed when it is dropped.
+/// This machine. When it has been dropped, programs that ran on it are killed.
 #[derive(Debug)]
 pub struct Host {
     client: Client,
     facts: Facts,
     acceleration: Acceleration,
+    _agent: Agent,
+}
+
+/// The agent in its thread. Dropping it ends it, and waits until it has killed its programs.
+#[derive(Debug)]
+struct Agent {
+    client: UnixStream,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // The client's tasks may hold on to the socket for a while yet. An error means that it is
+        // closed already.
+        let _closed = self.client.shutdown(Shutdown::Both);
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
 }
 
 /// Why this machine can't be a target.
@@ -45,10 +65,12 @@ impl Host {
             // It ends when the client closes the socket, and there is nobody to tell.
             let _end = server::serve(reader, OwnedFd::from(theirs));
         };
-        thread::Builder::new()
-            .name("agent".to_owned())
-            .spawn(serve)
-            .map_err(HostError::Start)?;
+        let mut agent = Agent {
+            client: ours.try_clone().map_err(HostError::Start)?,
+            thread: None,
+        };
+        let thread = thread::Builder::new().name("agent".to_owned()).spawn(serve);
+        agent.thread = Some(thread.map_err(HostError::Start)?);
         ours.set_nonblocking(true).map_err(HostError::Start)?;
         let ours = tokio::net::UnixStream::from_std(ours).map_err(HostError::Start)?;
         let (reader, writer) = ours.into_split();
@@ -58,6 +80,7 @@ impl Host {
             client,
             facts,
             acceleration: Acceleration::none(),
+            _agent: agent,
         })
     }
 }

@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "preview", value_name = "NAME|FILE")]
     policy: String,
     /// The run folder: journal, evidence, results, certificate and report; an earlier run that
-    /// is there is moved to DIR.previous
+    /// has a certificate is moved to DIR.previous, another one is removed
     #[arg(long, default_value = "target/certify", value_name = "DIR")]
     out: PathBuf,
     /// Go on with the run in that folder; nothing that is done is done again
@@ -230,6 +230,7 @@ fn tell(args: &Args, certified: &Certified, lifetime: Lifetime) -> Result<(), Fa
 fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Foreign { .. }
+        | StartError::Aside { .. }
         | StartError::Earlier(_)
         | StartError::Other { .. }
         | StartError::Journal(_) => Failure::Input(error.into()),

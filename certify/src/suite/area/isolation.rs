@@ -284,11 +284,7 @@ fn careless_descriptor(scene: &Scene<'_>) -> Proof<OwnedFd> {
 fn descriptors(scene: &Scene<'_>) -> Proof {
     let careless = careless_descriptor(scene)?;
     let container = scene.start(&[], &["pause"])?;
-    let mut open: Vec<String> = fs::read_dir(format!("/proc/{}/fd", container.process.0))?
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    open.sort();
+    let open = container.process.names("fd")?;
     drop(careless);
     same(
         "descriptors of process 1",

@@ -29,6 +29,9 @@ pub(in crate::suite) struct Entry {
     device: (u32, u32),
 }
 
+/// How many bytes of a name a header takes.
+const NAME: usize = 100;
+
 /// The time of every entry that names no other: 2020-09-13, seconds since 1970.
 const MTIME: u64 = 1_600_000_000;
 
@@ -114,13 +117,8 @@ impl Entry {
 
     fn header(&self) -> io::Result<Header> {
         let mut header = Header::new_ustar();
-        let name = self.path.as_bytes();
-        header
-            .as_old_mut()
-            .name
-            .get_mut(..name.len())
-            .ok_or_else(|| io::Error::other(format!("the path {:?} is too long", self.path)))?
-            .copy_from_slice(name);
+        fill(&mut header.as_old_mut().name, &self.path);
+        fill(&mut header.as_old_mut().linkname, &self.link);
         header.set_entry_type(self.kind);
         header.set_mode(self.mode);
         header.set_uid(self.owner.0);
@@ -129,11 +127,25 @@ impl Entry {
         header.set_size(self.data.len() as u64);
         header.set_device_major(self.device.0)?;
         header.set_device_minor(self.device.1)?;
-        if !self.link.is_empty() {
-            header.set_link_name_literal(&self.link)?;
-        }
         header.set_cksum();
         Ok(header)
+    }
+
+    /// What its header has no place for.
+    fn records(&self) -> Vec<(&str, &[u8])> {
+        let names = [("path", &self.path), ("linkpath", &self.link)];
+        let names = names.into_iter().filter(|(_, name)| name.len() > NAME);
+        let names = names.map(|(record, name)| (record, name.as_bytes()));
+        let xattrs = self.xattrs.iter();
+        let xattrs = xattrs.map(|(name, value)| (name.as_str(), value.as_slice()));
+        names.chain(xattrs).collect()
+    }
+}
+
+/// Writes as much of `name` as the field takes.
+fn fill(field: &mut [u8; NAME], name: &str) {
+    for (to, from) in field.iter_mut().zip(name.bytes()) {
+        *to = from;
     }
 }
 
@@ -142,11 +154,8 @@ impl Layer {
     pub(in crate::suite) fn new(entries: &[Entry]) -> io::Result<Self> {
         let mut tar = tar::Builder::new(Vec::new());
         for entry in entries {
-            let records = entry
-                .xattrs
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_slice()));
-            if !entry.xattrs.is_empty() {
+            let records = entry.records();
+            if !records.is_empty() {
                 tar.append_pax_extensions(records)?;
             }
             tar.append(&entry.header()?, entry.data.as_slice())?;
@@ -167,4 +176,30 @@ impl Layer {
 /// `sha256:` and the digest of `bytes`.
 pub(super) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_a_header_has_no_place_for_are_not_cut() {
+        let long = format!("{}/x", "../".repeat(60));
+        let entries = [
+            Entry::file(&long, "x"),
+            Entry::symlink("short", &long),
+            Entry::hard_link(&long, "short"),
+        ];
+        let layer = Layer::new(&entries).unwrap();
+        let mut archive = tar::Archive::new(&layer.tar[..]);
+        let read = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let link = entry.link_name_bytes().unwrap_or_default().into_owned();
+            (entry.path_bytes().into_owned(), link)
+        });
+        let read: Vec<_> = read.collect();
+        let expected = [(&*long, ""), ("short", &*long), (&*long, "short")];
+        let expected = expected.map(|(path, link)| (path.into(), link.into()));
+        assert_eq!(read, expected);
+    }
 }
