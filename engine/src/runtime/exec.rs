@@ -53,7 +53,10 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
     let stdio = exec.stdio.above_streams()?;
     let (parent, child) = parent::channel()?;
     let pid = match clone(Request::default()) {
-        Ok(Side::Child) => child::join(&plan, &stdio, &child::Channel::new(child)),
+        Ok(Side::Child) => {
+            drop(parent); // As in `launch`.
+            child::join(&plan, &stdio, &child::Channel::new(child))
+        }
         Ok(Side::Parent { pid, .. }) => pid,
         Err(errno) => return Err(explain::clone_failed(errno)),
     };

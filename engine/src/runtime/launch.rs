@@ -118,7 +118,11 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
     };
     let namespaces = plan.namespaces.cloned.bits().unsigned_abs();
     let (pid, pidfd, born_inside) = match start(u64::from(namespaces), undo.cgroup.as_ref())? {
-        Started::Child => child::run(&plan, &stdio, &child::Channel::new(child)),
+        Started::Child => {
+            // Or the channel would not close when the parent is killed.
+            drop(parent);
+            child::run(&plan, &stdio, &child::Channel::new(child))
+        }
         Started::Parent {
             pid,
             pidfd,

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod crash;
 mod exec;
 mod filesystem;
 mod help;
