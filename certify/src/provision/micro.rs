@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use matrix::axis::StorageDriver;
 use matrix::cell::Cell;
@@ -12,7 +13,7 @@ use vm_images::kernel::Kernel;
 use vm_images::qemu::Acceleration;
 use vm_images::target::{BootError, Disk, GuestFile, Micro, MicroSnapshot, MicroSpec, Outfit};
 
-use super::{Breakage, Kernels, Machine, Provisioned, Provisioner, Snapshots};
+use super::{Breakage, Kernels, Machine, Programs, Provisioned, Provisioner, Snapshots};
 use crate::guest_tool;
 use crate::run::facts::MachineSize;
 use crate::run::folder::name;
@@ -36,8 +37,8 @@ pub struct MicroProvisioner {
     pub kernels: Kernels,
     /// The modules that cells need.
     pub modules: ModuleList,
-    /// The static `seaworthy`: this very program.
-    pub seaworthy: PathBuf,
+    /// The static `seaworthy` and its guest tool.
+    pub programs: Arc<Programs>,
     /// The static engine.
     pub engine: PathBuf,
     /// What executes the guests.
@@ -120,11 +121,12 @@ impl MicroProvisioner {
 
     /// What the machines of all storage drivers have in common.
     fn base(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
+        self.programs.are_as_held()?;
         let kernel = self.kernels.of(cell)?.clone();
         let modules = present(self.modules.always(), &kernel);
         let mut spec = MicroSpec::new(
             kernel,
-            self.seaworthy.clone(),
+            self.programs.seaworthy(),
             self.acceleration.clone(),
             console,
         );
@@ -134,7 +136,7 @@ impl MicroProvisioner {
             mode: 0o755,
         }];
         spec.files
-            .extend(guest_tool::beside(&self.seaworthy).map(|host| GuestFile {
+            .extend(self.programs.guest_tool().map(|host| GuestFile {
                 host,
                 guest: format!("/{}", guest_tool::PROGRAM),
                 mode: 0o755,

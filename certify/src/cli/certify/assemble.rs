@@ -14,10 +14,12 @@ use vm_images::qemu::{Acceleration, kvm};
 use vm_images::store::ImageStore;
 
 use super::super::image::fetch;
-use super::{AcceleratorChoice, Args, Failure, InputContext, programs};
+use super::{AcceleratorChoice, Args, Failure, InputContext, selftest};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
 use crate::provision::kernels::Get;
-use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner, Snapshots};
+use crate::provision::{
+    HostProvisioner, Kernels, MicroProvisioner, Programs, Provisioner, Snapshots,
+};
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use crate::run::host::available_memory_mib;
 use crate::run::schedule::Fleet;
@@ -39,14 +41,13 @@ pub(super) fn assemble(
     let own = args.matrix.own_kernel(&store)?;
     let mut plan = args.matrix.plan(own.as_ref())?;
     refuse_what_cannot_be_run(args, &plan)?;
-    let seaworthy = match &args.seaworthy_path {
-        Some(path) => std::path::absolute(path)?,
-        None => std::env::current_exe()?,
-    };
+    let programs = Arc::new(match &args.seaworthy_path {
+        Some(path) => Programs::at(&std::path::absolute(path)?)?,
+        None => Programs::running()?,
+    });
     let engine = Engine::find(args, &plan)?;
-    let programs = programs::programs(&seaworthy)?;
     let selftest = (args.selftest_report.as_deref())
-        .map(|report| programs::selftest(report, &programs))
+        .map(|report| selftest::selftest(report, &programs.facts()))
         .transpose()?;
     let host = HostFacts::of_this_machine()?;
     let mut fleet = Fleet::new();
@@ -57,12 +58,12 @@ pub(super) fn assemble(
         let had = kernels_for(args, &store, &mut plan, own.as_ref())?;
         kernels = had.facts();
         machine = Some(args.size.machine());
-        let acceleration = acceleration(args, &store, &had, &seaworthy, runtime);
+        let acceleration = acceleration(args, &store, &had, &programs, runtime);
         accelerator = acceleration.to_string();
         let micro = MicroProvisioner {
             kernels: had,
             modules: ModuleList::built_in()?,
-            seaworthy: seaworthy.clone(),
+            programs: Arc::clone(&programs),
             engine: engine.program.clone(),
             acceleration,
             size: args.size.machine(),
@@ -78,7 +79,7 @@ pub(super) fn assemble(
     if uses(&plan, TargetKind::Host) {
         let root = args.engine_root.clone().unwrap_or_else(std::env::temp_dir);
         let host = HostProvisioner {
-            seaworthy,
+            programs: Arc::clone(&programs),
             engine: Some(engine.program.clone()),
             kind: args.engine,
             root: std::path::absolute(root)?,
@@ -103,7 +104,7 @@ pub(super) fn assemble(
         host,
         accelerator,
         machine,
-        programs,
+        programs: programs.facts(),
         selftest,
         kernels,
     };
@@ -147,13 +148,13 @@ fn acceleration(
     args: &Args,
     store: &ImageStore,
     kernels: &Kernels,
-    seaworthy: &Path,
+    programs: &Programs,
     runtime: &Runtime,
 ) -> Acceleration {
     match (args.accelerator, kernels.any()) {
         (AcceleratorChoice::Auto, Some(kernel)) => runtime.block_on(kvm::choose(&kvm::Trial {
             kernel: kernel.clone(),
-            agent_binary: seaworthy.to_owned(),
+            agent_binary: programs.seaworthy(),
             cache: store.cache().to_owned(),
         })),
         (AcceleratorChoice::Tcg, _) | (AcceleratorChoice::Auto, None) => Acceleration::tcg(),
