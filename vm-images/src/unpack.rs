@@ -89,6 +89,10 @@ pub(crate) const VMLINUZ: &str = "vmlinuz";
 pub(crate) const CONFIG: &str = "config";
 pub(crate) const MODULES: &str = "modules";
 
+/// The lists of what is built in, in a folder of modules.
+const BUILT_IN: &str = "modules.builtin";
+const BUILT_IN_INFO: &str = "modules.builtin.modinfo";
+
 /// Unpacks a kernel's packages into a folder: `vmlinux`, `config`, `modules/kernel/…`.
 pub(crate) fn unpack(
     packages: &[PathBuf],
@@ -185,10 +189,10 @@ pub(crate) fn write_image(image: &[u8], from: &Path, dir: &Path) -> Result<(), U
 /// Reads the modules below a folder in place.
 pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
     let mut table = ModuleTable::default();
-    for name in ["modules.builtin", "modules.builtin.modinfo"] {
+    for name in [BUILT_IN, BUILT_IN_INFO] {
         let path = dir.join(name);
         match fs::read(&path) {
-            Ok(content) if name == "modules.builtin" => {
+            Ok(content) if name == BUILT_IN => {
                 table.add_built_in(&String::from_utf8_lossy(&content));
             }
             Ok(content) => table.add_built_in_aliases(&content),
@@ -208,9 +212,17 @@ pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
     Ok(table)
 }
 
+/// All files that [`scan`] reads below a folder, in a settled order.
+pub(crate) fn module_files_and_lists(dir: &Path) -> Result<Vec<PathBuf>, UnpackError> {
+    let mut files = module_files(dir)?;
+    let lists = [BUILT_IN, BUILT_IN_INFO].map(|name| dir.join(name));
+    files.extend(lists.into_iter().filter(|list| list.is_file()));
+    Ok(files)
+}
+
 /// The module files below a folder, in the order of their paths. Links are not followed: `build`
 /// and `source` lead to the kernel's sources.
-pub(crate) fn module_files(dir: &Path) -> Result<Vec<PathBuf>, UnpackError> {
+fn module_files(dir: &Path) -> Result<Vec<PathBuf>, UnpackError> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -285,8 +297,8 @@ impl Part {
         match inner.to_str()? {
             "vmlinuz" => Some(Self::Image),
             "config" => Some(Self::Config),
-            "modules.builtin" => Some(Self::BuiltIn),
-            "modules.builtin.modinfo" => Some(Self::BuiltInInfo),
+            BUILT_IN => Some(Self::BuiltIn),
+            BUILT_IN_INFO => Some(Self::BuiltInInfo),
             _ => module_name(inner).map(|_| Self::Module(inner.to_owned())),
         }
     }

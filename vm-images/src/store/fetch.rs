@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jiff::Timestamp;
 use matrix::arch::Arch;
 
-use super::{Description, FetchedAs, ImageStore, SCHEMA, TABLE, json};
+use super::{Description, FetchedAs, ImageStore, SCHEMA, TABLE, digest_of_kernel, json};
 use crate::cache::{Cache, CacheError};
 use crate::catalogue::{Entry, Wanted};
 use crate::compression::Compression;
@@ -104,8 +104,9 @@ impl ImageStore {
     /// them back in that order.
     ///
     /// The whole chain is checked each time: the index's signature against the keyring, the
-    /// package lists' digests against the index, the packages' against the lists. Another
-    /// process that changes the cache is waited for.
+    /// package lists' digests against the index, the packages' against the lists when they are
+    /// unpacked, and what was unpacked against what it was then. Another process that changes
+    /// the cache is waited for.
     ///
     /// # Errors
     ///
@@ -159,11 +160,10 @@ impl ImageStore {
         let mut ready = Vec::new();
         for (entry, resolved) in &chosen {
             let dir = self.kernel_dir(resolved);
-            let kernel = match Self::describe(&dir)? {
-                Some(description) => Self::load(&dir, description, Some(&entry.id))?,
-                None => None,
+            let Some(description) = Self::describe(&dir)? else {
+                return Err(StoreError::Damaged(dir));
             };
-            ready.push(kernel.ok_or(StoreError::Damaged(dir))?);
+            ready.push(Self::load(&dir, description, Some(&entry.id))?);
         }
         Ok(ready)
     }
@@ -370,6 +370,7 @@ impl Session<'_> {
                 }),
                 has_config: unpacked.has_config,
                 origin: Origin::from(resolved),
+                contents: digest_of_kernel(dir)?,
             })
         })
     }
