@@ -128,7 +128,7 @@ fn launch(
 
 /// What is done in a machine that has just been restored.
 struct Fitting {
-    wake: Wake,
+    seed: [u8; 32],
     /// Paths in the guest, in the order in which they are loaded.
     modules: Vec<String>,
     mounts: Vec<Mount>,
@@ -140,14 +140,15 @@ impl Fitting {
         let modules = modules.map_err(InitramfsError::Module)?;
         let path = |module| initramfs::module_path(&spec.kernel.release, module);
         Ok(Self {
-            wake: wake().map_err(BootError::Prepare)?,
+            seed: seed().map_err(BootError::Prepare)?,
             modules: modules.iter().map(path).collect(),
             mounts: initramfs::mounts(&outfit.disks),
         })
     }
 
     async fn apply(self, client: &Client) -> Result<(), AgentError> {
-        client.wake(self.wake).await?;
+        // Only now: disks were made and the machine was started since it was asked for.
+        client.wake(wake(self.seed)).await?;
         for module in &self.modules {
             client.load_module(module, "").await?;
         }
@@ -158,15 +159,17 @@ impl Fitting {
     }
 }
 
-fn wake() -> io::Result<Wake> {
+fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
+/// Now. A host whose clock is before 1970 has guests in 1970.
+fn wake(seed: [u8; 32]) -> Wake {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.map_err(io::Error::other)?;
-    Ok(Wake {
-        unix_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
-        seed,
-    })
+    let unix_ns = u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+    Wake { unix_ns, seed }
 }
 
 #[cfg(test)]
