@@ -114,8 +114,8 @@ impl MicroProvisioner {
     fn spec(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
         let mut spec = self.base(cell, console)?;
         let outfit = outfit_for(&self.modules, &spec.kernel, cell.storage);
-        spec.modules.extend(outfit.modules);
-        spec.disks = outfit.disks;
+        spec.outfit.modules.extend(outfit.modules);
+        spec.outfit.disks = outfit.disks;
         Ok(spec)
     }
 
@@ -148,7 +148,7 @@ impl MicroProvisioner {
                 guest: format!("/boot/config-{}", spec.kernel.release),
                 mode: 0o644,
             }));
-        spec.modules = modules;
+        spec.outfit.modules = modules;
         spec.memory_mib = self.size.memory_mib;
         spec.cpus = self.size.cpus;
         spec.cgroup = cell.cgroup;
