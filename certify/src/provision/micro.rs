@@ -74,7 +74,7 @@ impl MicroProvisioner {
         let is_restored = restored.is_some();
         let micro = match restored {
             Some(micro) => micro,
-            None => Micro::boot(self.spec(cell, console)?)
+            None => Micro::boot(self.spec(cell, folder)?)
                 .await
                 .map_err(|error| breakage(&error))?,
         };
@@ -98,7 +98,7 @@ impl MicroProvisioner {
             return Ok(None);
         };
         let console = &folder.join(name::CONSOLE);
-        let base = self.base(cell, console.to_owned())?;
+        let base = self.base(cell, folder)?;
         let outfit = outfit_for(&self.modules, &base.kernel, cell.storage);
         let outfits = storage.into_iter();
         let outfits = outfits.map(|storage| outfit_for(&self.modules, &base.kernel, storage));
@@ -111,16 +111,17 @@ impl MicroProvisioner {
     }
 
     /// A machine that is booted for the cell.
-    fn spec(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
-        let mut spec = self.base(cell, console)?;
+    fn spec(&self, cell: &Cell, folder: &Path) -> Result<MicroSpec, Breakage> {
+        let mut spec = self.base(cell, folder)?;
         let outfit = outfit_for(&self.modules, &spec.kernel, cell.storage);
         spec.outfit.modules.extend(outfit.modules);
         spec.outfit.disks = outfit.disks;
         Ok(spec)
     }
 
-    /// What the machines of all storage drivers have in common.
-    fn base(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
+    /// What the machines of all storage drivers have in common. All that they write is in
+    /// `folder`.
+    fn base(&self, cell: &Cell, folder: &Path) -> Result<MicroSpec, Breakage> {
         self.programs.are_as_held()?;
         let kernel = self.kernels.of(cell)?.clone();
         let modules = present(self.modules.always(), &kernel);
@@ -128,7 +129,7 @@ impl MicroProvisioner {
             kernel,
             self.programs.seaworthy(),
             self.acceleration.clone(),
-            console,
+            folder.join(name::CONSOLE),
         );
         spec.files = vec![GuestFile {
             host: self.engine.clone(),
@@ -149,6 +150,8 @@ impl MicroProvisioner {
                 mode: 0o644,
             }));
         spec.outfit.modules = modules;
+        // The folder for temporary files is often in memory, and disks may take gigabytes.
+        folder.clone_into(&mut spec.scratch);
         spec.memory_mib = self.size.memory_mib;
         spec.cpus = self.size.cpus;
         spec.cgroup = cell.cgroup;
