@@ -92,21 +92,31 @@ impl MicroProvisioner {
     }
 
     /// A machine that goes on from the snapshot of its kernel. None: it is to be booted, as what
-    /// can't be saved or restored on this host is no fault of the cell's machine.
+    /// can't be saved or restored on this host is no fault of the cell's machine; the reason is
+    /// kept with the evidence of each cell that it concerns.
     async fn restore(&self, cell: &Cell, folder: &Path) -> Result<Option<Micro>, Breakage> {
         let Some((shared, storage)) = self.snapshots.take(cell) else {
             return Ok(None);
         };
-        let console = &folder.join(name::CONSOLE);
         let base = self.base(cell, folder)?;
         let outfit = outfit_for(&self.modules, &base.kernel, cell.storage);
         let outfits = storage.into_iter();
         let outfits = outfits.map(|storage| outfit_for(&self.modules, &base.kernel, storage));
         let outfits = outfits.collect();
-        let make = || made(MicroSnapshot::make(base, outfits), folder);
-        Ok(match shared.get_or_init(make).await {
-            Some(snapshot) => made(snapshot.restore(outfit, console.to_owned()), folder).await,
-            None => None,
+        let restored = async {
+            let make = async || MicroSnapshot::make(base, outfits).await.map_err(|e| breakage(&e));
+            let snapshot = shared.get_or_init(make).await.as_ref();
+            let restored = snapshot
+                .map_err(Clone::clone)?
+                .restore(outfit, folder.join(name::CONSOLE));
+            restored.await.map_err(|error| breakage(&error))
+        };
+        Ok(match restored.await {
+            Ok(micro) => Some(micro),
+            Err(why) => {
+                keep_why_not(&why, folder);
+                None
+            }
         })
     }
 
@@ -181,26 +191,23 @@ fn present(names: &[String], kernel: &Kernel) -> Vec<String> {
     names.cloned().collect()
 }
 
-/// What comes of saving or restoring a machine, if anything. If not, the reason and what its
-/// console showed are kept with the cell's evidence.
-async fn made<T>(making: impl Future<Output = Result<T, BootError>>, folder: &Path) -> Option<T> {
-    let error = match making.await {
-        Ok(made) => return Some(made),
-        Err(error) => breakage(&error),
-    };
+/// Keeps with the cell's evidence why its machine does not go on from a snapshot, and what the
+/// console showed of the one that was to.
+fn keep_why_not(why: &Breakage, folder: &Path) {
     let artefacts = folder.join(name::ARTEFACTS);
     let kept = fs::create_dir_all(&artefacts).and_then(|()| {
-        let reason = format!("{}: {}\n", error.kind, error.detail);
-        fs::write(artefacts.join("no-snapshot.txt"), reason)?;
-        fs::rename(
-            folder.join(name::CONSOLE),
-            artefacts.join("console-snapshot.log"),
-        )
+        let reason = format!("{}: {}\n", why.kind, why.detail);
+        fs::write(artefacts.join(name::NO_SNAPSHOT), reason)?;
+        let console = folder.join(name::CONSOLE);
+        // One that failed for an earlier cell has its console there.
+        if console.exists() {
+            fs::rename(console, artefacts.join(name::SNAPSHOT_CONSOLE))?;
+        }
+        Ok(())
     });
     if let Err(error) = kept {
         tracing::warn!(%error, "why there is no snapshot can't be kept");
     }
-    None
 }
 
 /// What an earlier machine of the cell printed is evidence too.
@@ -227,19 +234,23 @@ fn breakage(error: &BootError) -> Breakage {
 
 #[cfg(test)]
 mod tests {
-    use vm_images::qemu::snapshot::SnapshotError;
-
     use super::*;
 
-    #[tokio::test]
-    async fn why_there_is_no_snapshot_is_kept_with_the_evidence() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(name::CONSOLE), "Linux version 6.1\n").unwrap();
-        let failed = async { Err::<(), _>(BootError::Snapshot(SnapshotError::TooLong)) };
-        assert_eq!(made(failed, folder.path()).await, None);
-        let kept = |file| fs::read_to_string(folder.path().join(name::ARTEFACTS).join(file));
-        assert_eq!(kept("console-snapshot.log").unwrap(), "Linux version 6.1\n");
-        insta::assert_snapshot!(kept("no-snapshot.txt").unwrap(), @"no-machine: the machine can't be saved or restored: QEMU was not done within 30 s");
-        assert!(!folder.path().join(name::CONSOLE).exists());
+    #[test]
+    fn why_there_is_no_snapshot_is_kept_with_the_evidence_of_every_cell() {
+        let why = Breakage::new("no-machine", "QEMU was not done within 30 s");
+        let first = tempfile::tempdir().unwrap();
+        fs::write(first.path().join(name::CONSOLE), "Linux version 6.1\n").unwrap();
+        let second = tempfile::tempdir().unwrap();
+        for folder in [&first, &second] {
+            keep_why_not(&why, folder.path());
+            let reason = folder.path().join(name::ARTEFACTS).join(name::NO_SNAPSHOT);
+            let reason = fs::read_to_string(reason).unwrap();
+            assert_eq!(reason, "no-machine: QEMU was not done within 30 s\n");
+            assert!(!folder.path().join(name::CONSOLE).exists());
+        }
+        let console = first.path().join(name::ARTEFACTS);
+        let console = fs::read_to_string(console.join(name::SNAPSHOT_CONSOLE)).unwrap();
+        assert_eq!(console, "Linux version 6.1\n");
     }
 }

@@ -8,10 +8,11 @@ use matrix::cell::Cell;
 use tokio::sync::OnceCell;
 use vm_images::target::MicroSnapshot;
 
+use super::Breakage;
 use super::kernels::kernel_name;
 
-/// A snapshot that is made by the first who needs it. None: it can't be had.
-pub(super) type Shared = Arc<OnceCell<Option<MicroSnapshot>>>;
+/// A snapshot that is made by the first who needs it, or why it can't be had.
+pub(super) type Shared = Arc<OnceCell<Result<MicroSnapshot, Breakage>>>;
 
 /// What cells must have in common to share one: kernel and control group mode.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
