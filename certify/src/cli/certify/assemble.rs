@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use matrix::axis::TargetKind;
+use matrix::event::Entry;
 use matrix::modules::ModuleList;
 use matrix::plan::Plan;
 use matrix::policy::Policy;
@@ -20,7 +21,9 @@ use crate::provision::kernels::Get;
 use crate::provision::{
     HostProvisioner, Kernels, MicroProvisioner, Programs, Provisioner, Snapshots,
 };
+use crate::journal;
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
+use crate::run::folder::name;
 use crate::run::host::available_memory_mib;
 use crate::run::schedule::Fleet;
 use crate::selftest::Fault;
@@ -60,6 +63,11 @@ pub(super) fn assemble(
         machine = Some(args.size.machine());
         let acceleration = acceleration(args, &store, &had, &programs, runtime);
         accelerator = acceleration.to_string();
+        let snapshots = if args.no_snapshots {
+            Snapshots::default()
+        } else {
+            Snapshots::for_cells(&plan.cells, &earlier(args))
+        };
         let micro = MicroProvisioner {
             kernels: had,
             modules: ModuleList::built_in()?,
@@ -67,12 +75,8 @@ pub(super) fn assemble(
             engine: engine.program.clone(),
             acceleration,
             size: args.size.machine(),
-            jobs: args.size.jobs(host.cpus, available_memory_mib()),
-            snapshots: if args.no_snapshots {
-                Snapshots::default()
-            } else {
-                Snapshots::for_cells(&plan.cells)
-            },
+            jobs: (args.size).jobs(host.cpus, available_memory_mib(), snapshots.memory_mib()),
+            snapshots,
         };
         fleet.insert(TargetKind::Micro, Arc::new(micro) as Arc<dyn Provisioner>);
     }
@@ -250,6 +254,16 @@ fn kernels_for(
     }
 }
 
+/// What happened in the run that is gone on with. One that can't be read is told of when the run
+/// begins.
+fn earlier(args: &Args) -> Vec<Entry> {
+    if !(args.resume && has_run(&args.out)) {
+        return Vec::new();
+    }
+    let journal = journal::read(&args.out.join(name::JOURNAL));
+    journal.map(|journal| journal.entries).unwrap_or_default()
+}
+
 fn has_run(folder: &Path) -> bool {
-    folder.join(crate::run::folder::name::RUN).exists()
+    folder.join(name::RUN).exists()
 }
