@@ -282,19 +282,20 @@ impl ImageStore {
                 });
                 exact.or(open).into_iter().collect()
             }
-            Wanted::Newest(arch) => {
-                let of_arch = || {
-                    self.catalogue
-                        .entries()
-                        .iter()
-                        .filter(|e| e.id.arch == *arch)
+            Wanted::Newest { distro, arch } => {
+                let is_meant = |id: &KernelId| {
+                    id.arch == *arch && distro.as_ref().is_none_or(|distro| id.distro == *distro)
                 };
-                let newest: Vec<_> = of_arch()
+                let meant = || {
+                    let entries = self.catalogue.entries().iter();
+                    entries.filter(|entry| is_meant(&entry.id))
+                };
+                let newest: Vec<_> = meant()
                     .filter(|entry| entry.id.series == Series::Newest)
                     .cloned()
                     .collect();
                 if newest.is_empty() {
-                    of_arch().cloned().collect()
+                    meant().cloned().collect()
                 } else {
                     newest
                 }

@@ -87,9 +87,6 @@ impl Kernels {
     /// # Errors
     /// It can't be there.
     pub fn wanted(cell: &Cell) -> Result<Wanted, InvalidKernelId> {
-        if cell.release.is_empty() && cell.kernel == NEWEST {
-            return Ok(Wanted::Newest(cell.arch));
-        }
         kernel_name(cell).parse()
     }
 
@@ -214,7 +211,7 @@ mod tests {
     fn kernel(wanted: &Wanted) -> Kernel {
         let (id, release) = match wanted {
             Wanted::Kernel(id) => (id.clone(), "6.1.0-1-amd64"),
-            Wanted::Newest(_) => ("debian-sid/newest/amd64".parse().unwrap(), "7.2.3-amd64"),
+            Wanted::Newest { .. } => ("debian-sid/newest/amd64".parse().unwrap(), "7.2.3-amd64"),
         };
         Kernel {
             release: release.into(),

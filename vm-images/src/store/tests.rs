@@ -389,6 +389,21 @@ fn a_name_outside_the_catalogue_is_refused() {
 }
 
 #[test]
+fn the_newest_of_a_distribution_is_no_others() {
+    let (scene, server) = (Scene::new(), two_suites().serve(&["trixie-backports", "sid"]));
+    let kernels = scene.fetch(&server, &["newest/amd64", "debian/newest/amd64"]);
+    let [any, debians] = &kernels.unwrap()[..] else {
+        panic!("two were asked for");
+    };
+    assert_eq!(any, debians);
+    let error = scene.fetch(&server, &["ubuntu/newest/amd64"]).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Unknown(wanted) if wanted.to_string() == "ubuntu/newest/amd64"),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_series_that_the_mirror_lacks_is_named() {
     let mut archive = Archive::default();
     archive.kernel("bookworm", "6.12.9+deb12", "6.12.9-1");
