@@ -156,7 +156,11 @@ impl FromStr for Wanted {
             let distro = match which.strip_suffix("newest")? {
                 "" => None,
                 // With a release, it is one entry.
-                distro => Some(distro.strip_suffix('/').filter(|d| !d.contains(['-', '/']))?),
+                distro => Some(
+                    distro
+                        .strip_suffix('/')
+                        .filter(|d| !d.contains(['-', '/']))?,
+                ),
             };
             let distro = distro.map(str::to_owned);
             Some(Self::Newest { distro, arch })

@@ -85,6 +85,9 @@ pub struct Predicate {
     pub host: HostFacts,
     /// What executed the guests and why no better.
     pub accelerator: String,
+    /// What QEMU says of its version; absent where no machine is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qemu: Option<String>,
     /// Who signs.
     pub signer: Signer,
     /// Every file of the run folder, by path.
@@ -144,6 +147,7 @@ impl Statement {
                 selftest: run.selftest.clone(),
                 host: run.host.clone(),
                 accelerator: run.accelerator.clone(),
+                qemu: run.qemu.clone(),
                 signer: Signer {
                     public_key: key.to_pem(),
                     ephemeral: lifetime == Lifetime::Ephemeral,

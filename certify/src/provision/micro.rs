@@ -104,7 +104,11 @@ impl MicroProvisioner {
         let outfits = outfits.map(|storage| outfit_for(&self.modules, &base.kernel, storage));
         let outfits = outfits.collect();
         let restored = async {
-            let make = async || MicroSnapshot::make(base, outfits).await.map_err(|e| breakage(&e));
+            let make = async || {
+                MicroSnapshot::make(base, outfits)
+                    .await
+                    .map_err(|e| breakage(&e))
+            };
             let snapshot = shared.get_or_init(make).await.as_ref();
             let restored = snapshot
                 .map_err(Clone::clone)?

@@ -47,9 +47,9 @@ impl Snapshots {
     /// take one again. A kernel with one such cell has none: booting it is cheaper.
     pub fn for_cells(cells: &[Cell], journal: &[Entry]) -> Self {
         let begun: BTreeSet<&CellId> = journal.iter().map(|entry| &entry.cell).collect();
-        let cells = cells.iter().filter(|cell| {
-            cell.target == TargetKind::Micro && !begun.contains(&cell.id)
-        });
+        let cells = cells
+            .iter()
+            .filter(|cell| cell.target == TargetKind::Micro && !begun.contains(&cell.id));
         let mut groups: BTreeMap<Base, Group> = BTreeMap::new();
         for cell in cells {
             let group = groups.entry(Base::of(cell)).or_default();

@@ -140,6 +140,7 @@ impl World {
                 memory_mib: 4096,
             },
             accelerator: "none".into(),
+            qemu: None,
             machine: None,
             programs: self.programs.clone(),
             selftest: None,

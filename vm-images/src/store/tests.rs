@@ -390,7 +390,10 @@ fn a_name_outside_the_catalogue_is_refused() {
 
 #[test]
 fn the_newest_of_a_distribution_is_no_others() {
-    let (scene, server) = (Scene::new(), two_suites().serve(&["trixie-backports", "sid"]));
+    let (scene, server) = (
+        Scene::new(),
+        two_suites().serve(&["trixie-backports", "sid"]),
+    );
     let kernels = scene.fetch(&server, &["newest/amd64", "debian/newest/amd64"]);
     let [any, debians] = &kernels.unwrap()[..] else {
         panic!("two were asked for");

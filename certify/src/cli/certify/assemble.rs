@@ -17,11 +17,11 @@ use vm_images::store::ImageStore;
 use super::super::image::fetch;
 use super::{AcceleratorChoice, Args, Failure, InputContext, selftest};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
+use crate::journal;
 use crate::provision::kernels::Get;
 use crate::provision::{
     HostProvisioner, Kernels, MicroProvisioner, Programs, Provisioner, Snapshots,
 };
-use crate::journal;
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use crate::run::folder::name;
 use crate::run::host::available_memory_mib;
@@ -56,10 +56,12 @@ pub(super) fn assemble(
     let mut fleet = Fleet::new();
     let mut accelerator = "no virtual machine".to_owned();
     let mut kernels = Vec::new();
+    let mut qemu = None;
     let mut machine = None;
     if uses(&plan, TargetKind::Micro) {
         let had = kernels_for(args, &store, &mut plan, own.as_ref())?;
         kernels = had.facts();
+        qemu = had.any().map(|kernel| kvm::qemu_version(kernel.arch));
         machine = Some(args.size.machine());
         let acceleration = acceleration(args, &store, &had, &programs, runtime);
         accelerator = acceleration.to_string();
@@ -107,6 +109,7 @@ pub(super) fn assemble(
             .collect(),
         host,
         accelerator,
+        qemu,
         machine,
         programs: programs.facts(),
         selftest,

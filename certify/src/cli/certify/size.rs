@@ -71,6 +71,10 @@ mod tests {
             1,
             "unknown memory is no invitation"
         );
-        assert_eq!(size(Some(5), 512, 1).jobs(1, 0, 0), 5, "the user knows best");
+        assert_eq!(
+            size(Some(5), 512, 1).jobs(1, 0, 0),
+            5,
+            "the user knows best"
+        );
     }
 }
