@@ -205,7 +205,8 @@ impl ImageStore {
         if !dir.join(DESCRIPTION).exists() {
             let _lock = self.cache.lock(|| ())?;
             self.build(&dir, |dir| {
-                unpack::write_image(&image, kernel, dir)?;
+                self.cache.write(&dir.join(VMLINUZ), &image)?;
+                unpack::unpack_image(dir, kernel)?;
                 let config = kernel_image::embedded_config(&image).map_err(not_a_kernel)?;
                 if let Some(config) = &config {
                     self.cache.write(&dir.join(CONFIG), config)?;

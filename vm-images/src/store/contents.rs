@@ -1,7 +1,7 @@
 //! The digest of many files as one: what is booted has to be what was unpacked.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -15,7 +15,7 @@ pub(super) fn digest_of_files(folder: &Path, files: &[PathBuf]) -> Result<String
     let mut hash = Sha256::new();
     for file in files {
         let (sha256, _) = File::open(file)
-            .and_then(digest_of)
+            .and_then(|file| digest_of(BufReader::with_capacity(1 << 16, file)))
             .map_err(unreadable(file))?;
         let inner = file.strip_prefix(folder).unwrap_or(file);
         hash.update(inner.as_os_str().as_encoded_bytes());

@@ -19,6 +19,7 @@ use crate::kernel::{Kernel, Origin};
 use crate::mirror::{Mirror, MirrorError, Validity};
 use crate::progress::{Event, Progress};
 use crate::proxy::Proxies;
+use crate::sys;
 use crate::unpack::{self, UnpackError};
 use crate::verify::{Keyring, VerifyError};
 
@@ -117,6 +118,7 @@ impl ImageStore {
         source: &Source,
         progress: &dyn Progress,
     ) -> Result<Vec<Kernel>, StoreError> {
+        sys::memory::give_back_large();
         let session = Session {
             store: self,
             fetcher: Fetcher::new(source.retry, &source.proxies),
