@@ -7,6 +7,8 @@ mod diff;
 mod each;
 mod exec;
 mod exit;
+mod history;
+mod image;
 mod images;
 mod import;
 mod info;
@@ -29,6 +31,7 @@ mod stats;
 mod stop;
 mod system;
 mod table;
+mod tag;
 mod template;
 pub mod terminal;
 mod top;
@@ -96,6 +99,10 @@ enum Verb {
     Import(import::Args),
     Images(images::Args),
     Rmi(rmi::Args),
+    Tag(tag::Args),
+    History(history::Args),
+    #[command(subcommand)]
+    Image(image::Verb),
     Run(Box<run::Args>),
     Create(Box<create::Args>),
     Start(start::Args),
@@ -166,6 +173,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Import(args) => import::run(args, globals),
         Verb::Images(args) => images::run(&args, globals),
         Verb::Rmi(args) => rmi::run(&args, globals),
+        Verb::Tag(args) => tag::run(&args, globals),
+        Verb::History(args) => history::run(&args, globals),
+        Verb::Image(verb) => image::run(verb, globals),
         Verb::Run(args) => run::run(*args, globals),
         Verb::Create(args) => create::run(*args, globals),
         Verb::Start(args) => start::run(&args, globals),

@@ -5,10 +5,15 @@ pub mod config;
 mod decompress;
 pub mod digest;
 mod hashing;
+pub mod history;
+mod inspect;
 pub mod layer;
 pub mod limits;
 pub mod load;
 pub mod manifest;
 mod names;
+mod prune;
 pub mod reference;
 pub mod store;
+
+pub use prune::{PrunedImages, Unused};

@@ -10,6 +10,7 @@
 mod exec;
 mod filesystem;
 mod help;
+mod images;
 mod isolation;
 mod keel;
 mod life;

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::super::{Failure, Globals, Outcome, pruning, terminal};
+use super::super::{Globals, Outcome, pruning, terminal};
 use crate::container::{Containers, PruneFilter};
+use crate::image::Unused;
 use crate::image::digest::ImageId;
-use crate::image::store::{Force, Removed, Store};
+use crate::image::store::Store;
 
 /// Remove containers that do not run, images without a name, and what killed processes left
 #[derive(Debug, clap::Args)]
@@ -45,10 +46,15 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let mut pruned = containers.prune(&args.filter)?;
     let mut text = pruning::deleted(&pruned);
     let store = Store::open(&globals.root, globals.driver()?)?;
-    let removed = remove_images(args, &store, &containers, &mut pruned.bytes)?;
-    if !removed.is_empty() {
-        writeln!(text, "Deleted Images:\n{removed}")?;
-    }
+    let users = |id: &ImageId| Ok(containers.users_of(id)?);
+    let which = if args.all {
+        Unused::All
+    } else {
+        Unused::Nameless
+    };
+    let images = store.prune_images(which, |_| true, &users)?;
+    text += &pruning::deleted_images(&images);
+    pruned.bytes += images.bytes;
     let left = containers.remove_leftovers()? + store.prune()?;
     if left > 0 {
         writeln!(text, "Deleted Leftovers: {left}\n")?;
@@ -56,39 +62,4 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     text += &pruning::reclaimed(pruned.bytes);
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Removes images that are of no use, and tells which.
-fn remove_images(
-    args: &Args,
-    store: &Store,
-    containers: &Containers,
-    bytes: &mut u64,
-) -> Result<String, Failure> {
-    let users = |id: &ImageId| Ok(containers.users_of(id)?);
-    let named = store.names()?;
-    let mut text = String::new();
-    for id in store.ids()? {
-        let has_name = named.iter().any(|(_, named)| *named == id);
-        let is_used = !containers.users_of(&id)?.is_empty();
-        if is_used || (has_name && !args.all) {
-            continue;
-        }
-        let layers = store
-            .image(&id)
-            .map(|image| image.layers)
-            .unwrap_or_default();
-        for removed in store.remove(&id.to_string(), Force::Yes, &users)? {
-            match removed {
-                Removed::Name(name) => writeln!(text, "untagged: {}", name.familiar())?,
-                Removed::Image(id) => writeln!(text, "deleted: {id}")?,
-                Removed::Layer(chain) => {
-                    let layer = layers.iter().find(|layer| layer.chain_id == chain);
-                    *bytes += layer.map_or(0, |layer| layer.bytes);
-                    writeln!(text, "deleted: {chain}")?;
-                }
-            }
-        }
-    }
-    Ok(text)
 }
