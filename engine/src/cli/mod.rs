@@ -2,11 +2,13 @@
 //! rendering what comes back.
 
 mod container;
+mod cp;
 mod create;
 mod diff;
 mod each;
 mod exec;
 mod exit;
+mod export;
 mod history;
 mod image;
 mod images;
@@ -111,6 +113,8 @@ enum Verb {
     Logs(logs::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
+    Cp(cp::Args),
+    Export(export::Args),
     Kill(kill::Args),
     Stop(stop::Args),
     Restart(restart::Args),
@@ -184,6 +188,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Logs(args) => logs::run(&args, globals),
         Verb::Inspect(args) => inspect::run(&args, globals),
         Verb::Diff(args) => diff::run(&args, globals),
+        Verb::Cp(args) => cp::run(&args, globals),
+        Verb::Export(args) => export::run(&args, globals),
         Verb::Kill(args) => kill::run(&args, globals),
         Verb::Stop(args) => stop::run(&args, globals),
         Verb::Restart(args) => restart::run(&args, globals),

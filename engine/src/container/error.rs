@@ -3,9 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::copy::CopyError;
 use super::monitor::Refusal;
 use super::name::Name;
 use super::options::Malformed;
+use crate::files::{PackError, UnpackError};
 use crate::runtime;
 use crate::storage::StorageError;
 
@@ -128,6 +130,15 @@ pub enum Error {
     /// The run path.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// A copy that cannot be made so.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Files could not be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// A tar could not be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     /// The images could not be looked at.
     #[error("cannot look at the images")]
     Images(#[source] Box<crate::image::store::StoreError>),

@@ -82,17 +82,23 @@ mod tests {
         }
     }
 
-    fn told(command: &str, empty_layer: bool) -> History {
+    fn told(command: &str) -> History {
         History {
             created_by: Some(command.to_owned()),
-            empty_layer,
             ..History::default()
+        }
+    }
+
+    fn without_layer(command: &str) -> History {
+        History {
+            empty_layer: true,
+            ..told(command)
         }
     }
 
     #[test]
     fn sizes_belong_to_the_steps_that_made_layers() {
-        let history = vec![told("ADD", false), told("ENV", true), told("RUN", false)];
+        let history = vec![told("ADD"), without_layer("ENV"), told("RUN")];
         let steps = steps(&image(history, &[10, 20]));
         let shown: Vec<_> = steps
             .iter()

@@ -41,7 +41,7 @@ impl Store {
             "Size": image.bytes(),
             "GraphDriver": {
                 "Name": self.storage().driver().name().as_str(),
-                "Data": {"TopLayer": image.top().map(|top| top.to_string())},
+                "Data": {"TopLayer": image.top().map(ToString::to_string)},
             },
             "RootFS": {
                 "Type": "layers",

@@ -2,7 +2,7 @@
 
 pub mod archive;
 pub mod config;
-mod decompress;
+pub(crate) mod decompress;
 pub mod digest;
 mod hashing;
 pub mod history;

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod copying;
 mod exec;
 mod filesystem;
 mod help;
