@@ -1,6 +1,7 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod commit;
 mod container;
 mod cp;
 mod create;
@@ -115,6 +116,7 @@ enum Verb {
     Diff(diff::Args),
     Cp(cp::Args),
     Export(export::Args),
+    Commit(commit::Args),
     Kill(kill::Args),
     Stop(stop::Args),
     Restart(restart::Args),
@@ -190,6 +192,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Diff(args) => diff::run(&args, globals),
         Verb::Cp(args) => cp::run(&args, globals),
         Verb::Export(args) => export::run(&args, globals),
+        Verb::Commit(args) => commit::run(args, globals),
         Verb::Kill(args) => kill::run(&args, globals),
         Verb::Stop(args) => stop::run(&args, globals),
         Verb::Restart(args) => restart::run(&args, globals),

@@ -8,6 +8,7 @@
 mod begin;
 mod check;
 mod clock;
+mod commit;
 pub mod config;
 mod copy;
 mod create;
@@ -44,6 +45,7 @@ pub mod user;
 mod view;
 
 pub use check::Finding;
+pub use commit::{Commit, CommitError, Pause};
 pub use copy::{Copied, CopyError, Links, Ownership};
 pub use create::{Request, create};
 pub use error::Error;

@@ -5,9 +5,11 @@
 //! attributes are set on what is open, never on a name (CVE-2018-15664, CVE-2021-41089).
 
 mod pack;
+mod stream;
 mod tar_writer;
 mod unpack;
 
 pub use pack::{Devices, PackError, Packed, Packer};
+pub use stream::{PackedStream, stream};
 pub use tar_writer::{Head, Member, TarWriter};
 pub use unpack::{Owner, UnpackError, Unpacked, make_folders, unpack};

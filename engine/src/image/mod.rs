@@ -1,6 +1,7 @@
 //! Images: what they are, how they are named, and the store that keeps them.
 
 pub mod archive;
+mod commit;
 pub mod config;
 pub(crate) mod decompress;
 pub mod digest;
@@ -16,4 +17,5 @@ mod prune;
 pub mod reference;
 pub mod store;
 
+pub use commit::{commit, created};
 pub use prune::{PrunedImages, Unused};

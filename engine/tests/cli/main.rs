@@ -7,6 +7,9 @@
     reason = "tests"
 )]
 
+#[path = "../scene/btrfs.rs"]
+mod btrfs;
+mod commit;
 mod copying;
 mod exec;
 mod filesystem;
