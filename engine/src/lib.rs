@@ -7,6 +7,7 @@
 //! - [`storage`]: layers and the writable trees of containers, by one of several drivers;
 //! - [`image`]: images, their names, and the store that keeps them;
 //! - [`files`]: trees of files as tar streams, where others may be at work on them;
+//! - [`volume`]: folders that outlive containers, called by names;
 //! - [`container`]: a container's whole life, its state on disk, its logs;
 //! - [`dockerfile`]: the language in which configurations of images are changed;
 //! - [`cli`]: the command line, the only code that prints.
@@ -19,3 +20,4 @@ pub mod image;
 pub mod runtime;
 pub mod storage;
 pub mod sys;
+pub mod volume;

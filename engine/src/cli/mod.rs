@@ -41,6 +41,7 @@ mod top;
 mod unpause;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;
@@ -132,6 +133,8 @@ enum Verb {
     #[command(subcommand)]
     Container(container::Verb),
     #[command(subcommand)]
+    Volume(volume::Verb),
+    #[command(subcommand)]
     System(system::Verb),
     Info(info::Args),
     Version(version::Args),
@@ -206,6 +209,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Rename(args) => rename::run(&args, globals),
         Verb::Rm(args) => rm::run(&args, globals),
         Verb::Container(verb) => container::run(&verb, globals),
+        Verb::Volume(verb) => volume::run(&verb, globals),
         Verb::System(verb) => system::run(&verb, globals),
         Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),

@@ -6,6 +6,7 @@ use super::images::size;
 use crate::container::Pruned;
 use crate::image::PrunedImages;
 use crate::image::store::Removed;
+use crate::volume::VolumeName;
 
 /// Warns, and asks whether to go on. No answer is a no.
 ///
@@ -43,6 +44,15 @@ pub(super) fn deleted_images(pruned: &PrunedImages) -> String {
         Removed::Layer(chain) => format!("deleted: {chain}\n"),
     });
     format!("Deleted Images:\n{}\n", lines.collect::<String>())
+}
+
+/// The volumes that were removed, as Docker tells it; empty if there were none.
+pub(super) fn deleted_volumes(names: &[VolumeName]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let lines = names.iter().map(|name| format!("{name}\n"));
+    format!("Deleted Volumes:\n{}\n", lines.collect::<String>())
 }
 
 /// What that has made free.

@@ -10,6 +10,7 @@ use super::options::Malformed;
 use crate::files::{PackError, UnpackError};
 use crate::runtime;
 use crate::storage::StorageError;
+use crate::volume::VolumeError;
 
 /// Why a container could not be made, started, found or removed.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +140,15 @@ pub enum Error {
     /// A tar could not be unpacked.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// `--mount` of a folder that is not there.
+    #[error("the source `{}` of a mount does not exist: make it first, or add `bind-create-src`", .0.display())]
+    NoBindSource(PathBuf),
+    /// Two mounts in one place.
+    #[error("two mounts are to be at `{}`: leave one out", .0.display())]
+    SameTarget(PathBuf),
     /// The images could not be looked at.
     #[error("cannot look at the images")]
     Images(#[source] Box<crate::image::store::StoreError>),

@@ -43,6 +43,7 @@ mod update;
 mod usage;
 pub mod user;
 mod view;
+mod volumes;
 
 pub use check::Finding;
 pub use commit::{Commit, CommitError, Pause};

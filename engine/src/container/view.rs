@@ -1,7 +1,7 @@
 //! A container's files as its own processes see them, from outside and without running any code
 //! of its own.
 //!
-//! What is handed out is the open root folder; [`in_root`](crate::sys::in_root) then reaches every
+//! What is handed out is the open root folder; [`in_root`] then reaches every
 //! place below, whatever links the container puts in the way (CVE-2018-15664). Nothing is loaded or
 //! executed in there, and the root folder of this process stays what it is (CVE-2019-14271).
 
@@ -23,8 +23,9 @@ use super::options::{Access, Volume};
 use super::store::Hold;
 use super::{Container, Error};
 use crate::files::make_folders;
-use crate::storage::Keep;
+use crate::storage::{Keep, Storage, TreeName};
 use crate::sys::{in_root, mount::attach};
+use crate::volume::Volumes;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +146,7 @@ impl Container {
                     };
                     let root = open(&path, PLACE, Mode::empty()).map_err(failed())?;
                     for volume in volumes {
-                        show_volume(root.as_fd(), volume)
+                        show_volume(root.as_fd(), volume, &Volumes::new(self.root()))
                             .map_err(Error::io("show the volume at", &volume.target))?;
                     }
                     if read_only {
@@ -166,6 +167,24 @@ impl Container {
             _hold: Some(hold),
         })
     }
+}
+
+/// The root folder of a tree that nobody else has mounted, and what keeps it mounted.
+pub(super) fn tree_root(storage: &Storage, tree: &TreeName) -> Result<OwnedFd, Error> {
+    if let Some(rootfs) = storage.driver().rootfs(tree, Keep::Yes)? {
+        return match rootfs.mount {
+            Some(mount) => Ok(mount),
+            None => {
+                open(&rootfs.path, PLACE, Mode::empty()).map_err(Error::io("open", rootfs.path))
+            }
+        };
+    }
+    // The mount goes with its last descriptor.
+    apart(|| {
+        private_mounts().map_err(Error::io("make private the mounts of", "/"))?;
+        let path = storage.driver().mount(tree, Keep::Yes)?;
+        open(&path, PLACE, Mode::empty()).map_err(Error::io("open", path))
+    })
 }
 
 /// Runs `work` on a thread of its own, whose namespaces may then change.
@@ -210,10 +229,13 @@ fn remount_read_only(path: &Path) -> Result<(), Errno> {
 }
 
 /// Mounts a volume where the container will have it. What is not there yet on the host is left out.
-fn show_volume(root: BorrowedFd<'_>, volume: &Volume) -> Result<(), io::Error> {
+fn show_volume(root: BorrowedFd<'_>, volume: &Volume, volumes: &Volumes) -> Result<(), io::Error> {
     let by_fd = |fd: BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let place = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let source = match open(&volume.source, place, Mode::empty()) {
+    let Some(source) = volume.on_host(volumes) else {
+        return Ok(());
+    };
+    let source = match open(&source, place, Mode::empty()) {
         Err(Errno::ENOENT) => return Ok(()),
         source => source?,
     };

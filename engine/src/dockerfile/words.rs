@@ -21,7 +21,7 @@ impl Escape {
 }
 
 /// Cuts at spaces that are neither quoted nor escaped. Quotes and escapes stay in the words, for
-/// [`expand`](super::expand) to take away.
+/// [`expand()`](super::expand()) to take away.
 pub fn words(text: &str, escape: Escape) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();

@@ -76,7 +76,7 @@ mod tests {
     fn what_is_packed_is_read() {
         thread::scope(|scope| {
             let mut stream = stream(scope, |mut to| {
-                to.write_all(&[7; 200_000]).unwrap();
+                to.write_all(&vec![7; 200_000]).unwrap();
                 Ok(Packed::default())
             })
             .unwrap();

@@ -24,5 +24,6 @@ mod listing;
 mod run;
 mod terminal;
 mod upkeep;
+mod volumes;
 
 use keel::Keel;

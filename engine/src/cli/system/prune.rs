@@ -8,6 +8,7 @@ use crate::container::{Containers, PruneFilter};
 use crate::image::Unused;
 use crate::image::digest::ImageId;
 use crate::image::store::Store;
+use crate::volume::{VolumeName, Volumes};
 
 /// Remove containers that do not run, images without a name, and what killed processes left
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,9 @@ pub(in crate::cli) struct Args {
     /// Also images that no container uses
     #[arg(short, long)]
     all: bool,
+    /// Also volumes that nobody named and no container uses
+    #[arg(long)]
+    volumes: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -35,9 +39,14 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     } else {
         "images without a name that no container uses"
     };
+    let volumes = if args.volumes {
+        "  - volumes that nobody named and no container uses\n"
+    } else {
+        ""
+    };
     let warning = format!(
-        "This will remove:\n  - all containers that do not run\n  - {images}\n  - what killed \
-         processes left\n"
+        "This will remove:\n  - all containers that do not run\n  - {images}\n{volumes}  - what \
+         killed processes left\n"
     );
     if !args.force && !pruning::confirm(&warning)? {
         return Ok(ExitCode::SUCCESS);
@@ -55,7 +64,14 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let images = store.prune_images(which, |_| true, &users)?;
     text += &pruning::deleted_images(&images);
     pruned.bytes += images.bytes;
-    let left = containers.remove_leftovers()? + store.prune()?;
+    let volumes = Volumes::new(&globals.root);
+    if args.volumes {
+        let users = |name: &VolumeName| Ok(containers.users_of_volume(name)?);
+        let (names, bytes) = volumes.prune(|volume| volume.record.anonymous, &users)?;
+        text += &pruning::deleted_volumes(&names);
+        pruned.bytes += bytes;
+    }
+    let left = volumes.clean()? + containers.remove_leftovers()? + store.prune()?;
     if left > 0 {
         writeln!(text, "Deleted Leftovers: {left}\n")?;
     }
