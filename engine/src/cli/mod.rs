@@ -1,12 +1,17 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod commit;
 mod container;
+mod cp;
 mod create;
 mod diff;
 mod each;
 mod exec;
 mod exit;
+mod export;
+mod history;
+mod image;
 mod images;
 mod import;
 mod info;
@@ -29,12 +34,14 @@ mod stats;
 mod stop;
 mod system;
 mod table;
+mod tag;
 mod template;
 pub mod terminal;
 mod top;
 mod unpause;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;
@@ -99,6 +106,10 @@ enum Verb {
     Import(import::Args),
     Images(images::Args),
     Rmi(rmi::Args),
+    Tag(tag::Args),
+    History(history::Args),
+    #[command(subcommand)]
+    Image(image::Verb),
     Run(Box<run::Args>),
     Create(Box<create::Args>),
     Start(start::Args),
@@ -107,6 +118,9 @@ enum Verb {
     Logs(logs::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
+    Cp(cp::Args),
+    Export(export::Args),
+    Commit(commit::Args),
     Kill(kill::Args),
     Stop(stop::Args),
     Restart(restart::Args),
@@ -121,6 +135,8 @@ enum Verb {
     Rm(rm::Args),
     #[command(subcommand)]
     Container(container::Verb),
+    #[command(subcommand)]
+    Volume(volume::Verb),
     #[command(subcommand)]
     System(system::Verb),
     Info(info::Args),
@@ -198,6 +214,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Import(args) => import::run(args, globals),
         Verb::Images(args) => images::run(&args, globals),
         Verb::Rmi(args) => rmi::run(&args, globals),
+        Verb::Tag(args) => tag::run(&args, globals),
+        Verb::History(args) => history::run(&args, globals),
+        Verb::Image(verb) => image::run(verb, globals),
         Verb::Run(args) => run::run(*args, globals),
         Verb::Create(args) => create::run(*args, globals),
         Verb::Start(args) => start::run(&args, globals),
@@ -206,6 +225,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Logs(args) => logs::run(&args, globals),
         Verb::Inspect(args) => inspect::run(&args, globals),
         Verb::Diff(args) => diff::run(&args, globals),
+        Verb::Cp(args) => cp::run(&args, globals),
+        Verb::Export(args) => export::run(&args, globals),
+        Verb::Commit(args) => commit::run(args, globals),
         Verb::Kill(args) => kill::run(&args, globals),
         Verb::Stop(args) => stop::run(&args, globals),
         Verb::Restart(args) => restart::run(&args, globals),
@@ -219,6 +241,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Rename(args) => rename::run(&args, globals),
         Verb::Rm(args) => rm::run(&args, globals),
         Verb::Container(verb) => container::run(&verb, globals),
+        Verb::Volume(verb) => volume::run(&verb, globals),
         Verb::System(verb) => system::run(&verb, globals),
         Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),

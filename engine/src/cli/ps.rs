@@ -146,7 +146,7 @@ fn row(container: &Container, args: &Args, now: Timestamp) -> Value {
         .host
         .volumes
         .iter()
-        .map(|volume| volume.source.display().to_string());
+        .map(|volume| volume.source.to_string());
     json!({
         "ID": id,
         "Names": container.name(),

@@ -6,9 +6,10 @@ use super::{ENGINE, Failure, Globals, WithCode};
 use crate::container::Request;
 use crate::container::config::{HostConfig, ImageDefaults, ImageUsed, ProcessWishes};
 use crate::container::name::Name;
+use crate::container::options::in_container;
 use crate::container::options::{
-    Bytes, CapabilityChange, Cpus, Device, EnvVar, Label, Network, Seccomp, SecurityOpt, Signal,
-    SwapLimit, Tmpfs, Ulimit, Volume,
+    Bytes, CapabilityChange, Cpus, Device, EnvVar, Label, Mount, Network, Seccomp, SecurityOpt,
+    Signal, SwapLimit, Tmpfs, Ulimit, Volume, VolumesFrom,
 };
 use crate::image::store::{Hold, Image, Store};
 
@@ -57,14 +58,21 @@ pub(super) struct Recipe {
     #[arg(long, value_name = "SIGNAL", help_heading = "Process")]
     stop_signal: Option<Signal>,
 
-    /// Show a file or folder of the host
+    /// Show a file or folder of the host, or a volume by its name; without source, a volume of its
+    /// own
     #[arg(
         short,
         long,
-        value_name = "SOURCE:TARGET[:ro]",
+        value_name = "[SOURCE:]TARGET[:OPTIONS]",
         help_heading = "File system"
     )]
     volume: Vec<Volume>,
+    /// The same in words: type=volume|bind|tmpfs,source=…,target=…,readonly,…
+    #[arg(long, value_name = "KEY=VALUE,…", help_heading = "File system")]
+    mount: Vec<Mount>,
+    /// The volumes of another container too
+    #[arg(long, value_name = "CONTAINER[:ro]", help_heading = "File system")]
+    volumes_from: Vec<VolumesFrom>,
     /// A file system in memory
     #[arg(long, value_name = "TARGET[:OPTIONS]", help_heading = "File system")]
     tmpfs: Vec<Tmpfs>,
@@ -199,6 +207,13 @@ fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Fa
             SecurityOpt::Seccomp(wanted) => seccomp = wanted,
         }
     }
+    let (mut volumes, mut tmpfs) = (args.volume, args.tmpfs);
+    for mount in args.mount {
+        match mount {
+            Mount::Volume(volume) => volumes.push(volume),
+            Mount::Tmpfs(memory) => tmpfs.push(memory),
+        }
+    }
     let labels = args.label.into_iter().map(|label| (label.key, label.value));
     Ok(Request {
         name: args.name,
@@ -230,8 +245,9 @@ fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Fa
             seccomp,
             cap_add: args.cap_add,
             cap_drop: args.cap_drop,
-            volumes: args.volume,
-            tmpfs: args.tmpfs,
+            volumes,
+            volumes_from: args.volumes_from,
+            tmpfs,
             devices: args.device,
             shm_size: args.shm_size,
             ulimits: args.ulimit,
@@ -260,5 +276,11 @@ fn defaults(image: Image) -> Result<ImageDefaults, Failure> {
         user: config.user,
         labels: config.labels,
         stop_signal,
+        // What is no folder of a container is nobody's volume.
+        volumes: config
+            .volumes
+            .iter()
+            .filter_map(|path| in_container(path))
+            .collect(),
     })
 }

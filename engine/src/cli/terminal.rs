@@ -40,6 +40,23 @@ pub fn for_typing() -> Result<(), NoTerminal> {
 #[error("the input device is not a terminal: leave out `-t`, or `-i`")]
 pub struct NoTerminal;
 
+/// An archive on a terminal is of use to nobody.
+///
+/// # Errors
+/// Standard output is a terminal.
+pub fn for_bytes() -> Result<(), ToTerminal> {
+    if io::stdout().is_terminal() {
+        Err(ToTerminal)
+    } else {
+        Ok(())
+    }
+}
+
+/// An archive would be written to a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cowardly refusing to write an archive to a terminal: redirect it, or name a file")]
+pub struct ToTerminal;
+
 /// Says something to the person who watches; nothing that a program should read.
 pub fn message(text: &str) {
     let mut stderr = io::stderr().lock();

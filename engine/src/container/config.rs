@@ -9,7 +9,7 @@ use super::id::ContainerId;
 use super::name::Name;
 use super::options::{
     Bytes, CapabilityChange, Cpus, Device, EnvVar, Network, Seccomp, Signal, SwapLimit, Tmpfs,
-    Ulimit, Volume,
+    Ulimit, Volume, VolumesFrom,
 };
 
 /// The version of the format of `config.json`.
@@ -99,8 +99,11 @@ pub struct HostConfig {
     pub cap_add: Vec<CapabilityChange>,
     /// Capabilities taken from the default set.
     pub cap_drop: Vec<CapabilityChange>,
-    /// Files and folders of the host.
+    /// Files and folders of the host, and volumes.
     pub volumes: Vec<Volume>,
+    /// Containers whose volumes it has too; they are among its own already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<VolumesFrom>,
     /// File systems in memory.
     pub tmpfs: Vec<Tmpfs>,
     /// Devices of the host.
@@ -143,6 +146,8 @@ pub struct ImageDefaults {
     pub labels: BTreeMap<String, String>,
     /// What stops it.
     pub stop_signal: Option<Signal>,
+    /// Paths whose files outlive the container.
+    pub volumes: Vec<PathBuf>,
 }
 
 /// What the user wants other than the image suggests.

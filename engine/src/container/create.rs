@@ -9,9 +9,9 @@ use super::id::ContainerId;
 use super::name::Name;
 use super::options::Seccomp;
 use super::store::{Durability, Hold};
-use super::{Container, Containers, Error, clock};
+use super::{Container, Containers, Error, clock, volumes};
 use crate::image::digest::ChainId;
-use crate::storage::{Storage, TreeName};
+use crate::storage::{Storage, Tree, TreeName};
 
 /// What a container is made of.
 #[derive(Debug)]
@@ -47,7 +47,9 @@ pub(super) fn make(
     request: Request,
 ) -> Result<(Container, Hold), Error> {
     let id = ContainerId::random().map_err(Error::io("read", "/dev/urandom"))?;
-    let process = ProcessConfig::new(request.defaults, request.wishes, &id, |name| {
+    let mut defaults = request.defaults;
+    let of_image = std::mem::take(&mut defaults.volumes);
+    let process = ProcessConfig::new(defaults, request.wishes, &id, |name| {
         std::env::var(name).ok()
     });
     if process.entrypoint.is_empty() && process.cmd.is_empty() {
@@ -61,6 +63,8 @@ pub(super) fn make(
             .canonicalize()
             .map_err(Error::io("read", path.clone()))?;
     }
+    volumes::settle(root, &mut host, of_image)?;
+    let made = volumes::make(root, &mut host)?;
     let reserved = Containers::new(root).reserve(&id, request.name)?;
     let durability = if host.auto_remove {
         Durability::Volatile
@@ -83,6 +87,14 @@ pub(super) fn make(
     if let Err(error) = storage.driver().create(&tree, request.top_layer.as_ref()) {
         reserved.abandon();
         return Err(error.into());
+    }
+    if made.is_some() {
+        if let Err(error) = volumes::copy_up(root, &config.host, storage, &tree) {
+            // The reason that matters is the first one.
+            drop(storage.driver().remove(Tree::Container(&tree)));
+            reserved.abandon();
+            return Err(error);
+        }
     }
     reserved.publish(root, config, durability)
 }

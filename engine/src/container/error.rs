@@ -3,11 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::copy::CopyError;
 use super::monitor::Refusal;
 use super::name::Name;
 use super::options::Malformed;
+use crate::files::{PackError, UnpackError};
 use crate::runtime;
 use crate::storage::StorageError;
+use crate::volume::VolumeError;
 
 /// Why a container could not be made, started, found or removed.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +131,24 @@ pub enum Error {
     /// The run path.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// A copy that cannot be made so.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Files could not be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// A tar could not be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// `--mount` of a folder that is not there.
+    #[error("the source `{}` of a mount does not exist: make it first, or add `bind-create-src`", .0.display())]
+    NoBindSource(PathBuf),
+    /// Two mounts in one place.
+    #[error("two mounts are to be at `{}`: leave one out", .0.display())]
+    SameTarget(PathBuf),
     /// The images could not be looked at.
     #[error("cannot look at the images")]
     Images(#[source] Box<crate::image::store::StoreError>),

@@ -15,6 +15,7 @@ use super::{Container, Error, profile};
 use crate::runtime;
 use crate::runtime::cgroup::{self, Mode};
 use crate::runtime::seccomp::{self, Filter};
+use crate::volume::Volumes;
 
 /// Finds out what [`super::spec::spec`] needs to know; `root` is the container's open root folder.
 pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Facts, Error> {
@@ -32,6 +33,7 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
             Place::Folder => Some(container.folder().to_owned()),
             Place::Tree => None,
         },
+        volumes: Volumes::new(container.root()),
     })
 }
 

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::options::{Access, Seccomp, SwapLimit};
+use super::options::{Access, Seccomp, Source, SwapLimit, Volume};
 use super::state::Incarnation;
 use super::{Container, Phase, config::HostConfig};
+use crate::volume::Volumes;
 
 /// Docker's time for "not yet".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -33,14 +34,7 @@ impl Container {
             "Platform": "linux",
             "HostConfig": inspect_host(host),
             "GraphDriver": {"Name": config.driver, "Data": {"Tree": self.tree_name()}},
-            "Mounts": host.volumes.iter().map(|volume| json!({
-                "Type": "bind",
-                "Source": volume.source,
-                "Destination": volume.target,
-                "Mode": access(volume.access),
-                "RW": volume.access == Access::ReadWrite,
-                "Propagation": "rprivate",
-            })).collect::<Vec<_>>(),
+            "Mounts": self.inspect_mounts(),
             "Config": {
                 "Hostname": process.hostname,
                 "User": process.user,
@@ -59,6 +53,28 @@ impl Container {
             },
             "NetworkSettings": {"Networks": {"none": {}}, "Ports": {}},
         })
+    }
+
+    fn inspect_mounts(&self) -> Vec<Value> {
+        let volumes = Volumes::new(self.root());
+        let shown = |volume: &Volume| {
+            let mut shown = json!({
+                "Type": "bind",
+                "Source": volume.on_host(&volumes),
+                "Destination": volume.target,
+                "Mode": access(volume.access),
+                "RW": volume.access == Access::ReadWrite,
+                "Propagation": "rprivate",
+            });
+            if let (Source::Named(name), Some(fields)) = (&volume.source, shown.as_object_mut()) {
+                fields.insert("Type".to_owned(), "volume".into());
+                fields.insert("Name".to_owned(), name.as_str().into());
+                fields.insert("Driver".to_owned(), "local".into());
+                fields.insert("Propagation".to_owned(), "".into());
+            }
+            shown
+        };
+        self.config().host.volumes.iter().map(shown).collect()
     }
 
     fn inspect_state(&self) -> Value {
@@ -91,7 +107,7 @@ fn inspect_host(host: &HostConfig) -> Value {
         changes.iter().map(ToString::to_string).collect()
     };
     let binds = host.volumes.iter().map(|volume| {
-        let (source, target) = (volume.source.display(), volume.target.display());
+        let (source, target) = (&volume.source, volume.target.display());
         format!("{source}:{target}:{}", access(volume.access))
     });
     let tmpfs = host.tmpfs.iter().map(|tmpfs| {
@@ -109,6 +125,7 @@ fn inspect_host(host: &HostConfig) -> Value {
     json!({
         "AutoRemove": host.auto_remove,
         "Binds": binds.collect::<Vec<_>>(),
+        "VolumesFrom": host.volumes_from.iter().map(|from| from.container.as_str()).collect::<Vec<_>>(),
         "Tmpfs": tmpfs.collect::<serde_json::Map<_, _>>(),
         "CapAdd": names(&host.cap_add),
         "CapDrop": names(&host.cap_drop),

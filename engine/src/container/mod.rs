@@ -8,10 +8,13 @@
 mod begin;
 mod check;
 mod clock;
+mod commit;
 pub mod config;
+mod copy;
 mod create;
 mod error;
 mod exec;
+mod export;
 mod facts;
 mod files;
 pub mod id;
@@ -39,8 +42,12 @@ mod top;
 mod update;
 mod usage;
 pub mod user;
+mod view;
+mod volumes;
 
 pub use check::Finding;
+pub use commit::{Commit, CommitError, Pause};
+pub use copy::{Copied, CopyError, Links, Ownership};
 pub use create::{Request, create};
 pub use error::Error;
 pub use exec::ExecRequest;

@@ -11,7 +11,7 @@ use super::id::ContainerId;
 use super::name::Name;
 use super::state::{Incarnation, LOST, State, Status};
 use super::store::{Durability, Hold, replace_json};
-use super::{Error, clock, store};
+use super::{Containers, Error, clock, store};
 use crate::runtime::ExitStatus;
 use crate::runtime::cgroup::{Cgroup, CgroupPath};
 use crate::storage::{Storage, Tree, TreeName};
@@ -248,14 +248,21 @@ impl Container {
     }
 
     /// Removes its tree and then its folder, which the caller holds. Interrupted, it can be done
-    /// again.
+    /// again. What removes itself takes along the volumes that were made for it alone.
     pub(super) fn remove_from(&mut self, storage: &Storage) -> Result<(), Error> {
         storage.driver().remove(Tree::Container(&self.tree()?))?;
         self.follow();
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if !is_absence(&error) => Err(Error::io("remove", &self.folder)(error)),
-            _ => Ok(()),
+            Err(error) if !is_absence(&error) => {
+                return Err(Error::io("remove", &self.folder)(error));
+            }
+            _ => {}
         }
+        let volumes = self.volume_names();
+        if self.config.host.auto_remove && !volumes.is_empty() {
+            return Containers::new(&self.root).remove_anonymous(&volumes);
+        }
+        Ok(())
     }
 
     /// Waits until nobody runs it any more, and takes its folder. `None`: it is gone.

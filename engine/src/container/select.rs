@@ -158,8 +158,7 @@ impl Filter {
             Self::Before(_) => time.is_some_and(|time| config.created.as_str() < time),
             Self::Since(_) => time.is_some_and(|time| config.created.as_str() > time),
             Self::Volume(place) => config.host.volumes.iter().any(|volume| {
-                volume.target.as_os_str() == place.as_str()
-                    || volume.source.as_os_str() == place.as_str()
+                volume.target.as_os_str() == place.as_str() || volume.source.to_string() == *place
             }),
         }
     }

@@ -14,6 +14,7 @@ use super::config::{Config, HostConfig, ProcessConfig, variable};
 use super::options::{Cpus, SwapLimit, Ulimit};
 use super::spec_mounts::mounts;
 use super::user::Identity;
+use crate::volume::Volumes;
 
 /// What the configuration cannot know: what was found on this host and in this image.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Facts {
     /// The folder that holds `hostname`, `hosts` and `resolv.conf` for the container; `None`: they
     /// are in its tree already.
     pub files: Option<PathBuf>,
+    /// The volumes of this root folder.
+    pub volumes: Volumes,
 }
 
 /// Whether something is there.

@@ -7,11 +7,13 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
+use super::options::{Absent, Source};
 use super::state::{Incarnation, State, boot_id};
 use super::stdio::{self, Ends, Wishes};
 use super::{Container, Error, clock, facts, spec, supervise};
 use crate::runtime::{self, Init, Launch, Process, requirement};
 use crate::storage::{Keep, Rootfs, Storage};
+use crate::volume::{Naming, Volumes};
 
 /// A process that was started, and our ends of its streams.
 #[derive(Debug)]
@@ -148,12 +150,25 @@ fn own_mounts() -> Result<(), Error> {
     .map_err(Error::io("make private the mounts of", "/"))
 }
 
-/// Docker makes the folder of the host that a volume names, if it is not there.
+/// Docker makes the folder of the host that `--volume` names, if it is not there; and a volume that
+/// somebody removed by hand is made anew.
 fn make_volume_sources(container: &Container) -> Result<(), Error> {
+    let volumes = Volumes::new(container.root());
     for volume in &container.config().host.volumes {
-        if !volume.source.exists() {
-            std::fs::create_dir_all(&volume.source)
-                .map_err(Error::io("create the volume's source", &volume.source))?;
+        match &volume.source {
+            Source::Path(path) if path.exists() => {}
+            Source::Path(path) => match volume.absent {
+                Absent::Make => std::fs::create_dir_all(path)
+                    .map_err(Error::io("create the volume's source", path))?,
+                Absent::Refuse => return Err(Error::NoBindSource(path.clone())),
+            },
+            Source::Named(name) => {
+                if !volumes.data(name).is_dir() {
+                    let _hold = volumes.share()?;
+                    volumes.ensure(name, &volume.labels, Naming::Named)?;
+                }
+            }
+            Source::Anonymous => {}
         }
     }
     Ok(())

@@ -12,8 +12,10 @@
 //! storage/DRIVER/staging/                 unfinished or discarded trees, free to be removed
 //! ```
 //!
-//! **Lock order:** image store (`images/lock`), then names (`images/names.lock`), then the
-//! container's own lock, then a staging folder's own. Nothing is locked in the other direction.
+//! **Lock order:** image store (`images/lock`), then volumes (`volumes/lock`), then names
+//! (`images/names.lock`), then the container's own lock, then a staging folder's own. Nothing is
+//! locked in the other direction, but for one: who removes a container, and holds it, may wait for
+//! the volumes; nobody who holds those waits for a container.
 
 mod attributes;
 mod aufs;

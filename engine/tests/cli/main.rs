@@ -7,10 +7,15 @@
     reason = "tests"
 )]
 
+#[path = "../scene/btrfs.rs"]
+mod btrfs;
+mod commit;
+mod copying;
 mod crash;
 mod exec;
 mod filesystem;
 mod help;
+mod images;
 mod isolation;
 mod keel;
 mod life;
@@ -20,5 +25,6 @@ mod listing;
 mod run;
 mod terminal;
 mod upkeep;
+mod volumes;
 
 use keel::Keel;

@@ -97,6 +97,7 @@ fn usage_is_told_with_what_could_be_freed() {
     assert_snapshot!(keel.call(["system", "df", "--format", format]).success(), @r"
     Images 1 1 0B (0%)
     Containers 3 1 11B (100%)
+    Local Volumes 0 0 0B (0%)
     ");
 }
 

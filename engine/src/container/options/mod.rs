@@ -5,12 +5,14 @@ mod cpus;
 mod device;
 mod env;
 mod malformed;
+mod mount;
 mod mounts;
 mod network;
 mod security;
 mod signal;
 mod size;
 mod ulimit;
+mod volumes_from;
 
 pub use capability::{
     CapabilityChange, capabilities_in, default_capabilities, effective_capabilities,
@@ -19,9 +21,11 @@ pub use cpus::Cpus;
 pub use device::Device;
 pub use env::{EnvVar, Label};
 pub use malformed::Malformed;
-pub use mounts::{Access, Tmpfs, Volume};
+pub use mount::Mount;
+pub use mounts::{Absent, Access, CopyUp, Source, Tmpfs, Volume, in_container};
 pub use network::Network;
 pub use security::{Seccomp, SecurityOpt};
 pub use signal::Signal;
 pub use size::{Bytes, SwapLimit};
 pub use ulimit::Ulimit;
+pub use volumes_from::VolumesFrom;

@@ -465,6 +465,11 @@ fn fate(attribute: &CStr) -> Fate {
     }
 }
 
+/// Whether an extended attribute is the file's own, to be carried from tree to tree.
+pub(crate) fn is_carried(attribute: &CStr) -> bool {
+    matches!(fate(attribute), Fate::Keep)
+}
+
 fn set_times(folder: BorrowedFd<'_>, name: &OsStr, mtime: (i64, i64)) -> Result<(), Errno> {
     utimensat(
         folder,

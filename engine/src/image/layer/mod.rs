@@ -12,6 +12,7 @@ pub use reader::TarError;
 pub use stream::{Expected, LayerError};
 
 pub(super) use apply::Lower;
-pub(super) use path::EntryPath;
-pub(super) use reader::{Kind, TarReader};
+pub(crate) use apply::is_carried;
+pub(crate) use path::EntryPath;
+pub(crate) use reader::{Entry, Kind, TarReader};
 pub(super) use stream::unpack;
