@@ -7,11 +7,13 @@
 //! - [`storage`]: layers and the writable trees of containers, by one of several drivers;
 //! - [`image`]: images, their names, and the store that keeps them;
 //! - [`container`]: a container's whole life, its state on disk, its logs;
+//! - [`oci`]: the same runtime as outside tools drive it, bundle by bundle;
 //! - [`cli`]: the command line, the only code that prints.
 
 pub mod cli;
 pub mod container;
 pub mod image;
+pub mod oci;
 pub mod runtime;
 pub mod storage;
 pub mod sys;

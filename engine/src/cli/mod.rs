@@ -24,6 +24,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod runtime;
 mod start;
 mod stats;
 mod stop;
@@ -120,6 +121,7 @@ enum Verb {
     Container(container::Verb),
     #[command(subcommand)]
     System(system::Verb),
+    Runtime(runtime::Rest),
     Info(info::Args),
     Version(version::Args),
 }
@@ -151,6 +153,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(result) = as_monitor(&args) {
         // Its streams are the container's: there is nobody to tell.
         return ExitCode::from(if result.is_ok() { OK } else { FAILED });
+    }
+    if let Some(rest) = runtime::called(&args) {
+        return runtime::main(rest);
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -188,6 +193,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Rm(args) => rm::run(&args, globals),
         Verb::Container(verb) => container::run(&verb, globals),
         Verb::System(verb) => system::run(&verb, globals),
+        Verb::Runtime(rest) => return runtime::main(rest),
         Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),
     };

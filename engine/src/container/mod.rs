@@ -14,6 +14,7 @@ mod error;
 mod exec;
 mod facts;
 mod files;
+pub(crate) mod foreground;
 pub mod id;
 mod inspect;
 pub mod logs;

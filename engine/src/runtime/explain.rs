@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use nix::sched::CloneFlags;
 
 use super::child::{At, Fault};
+use super::hooks::{HookEnd, HookPlan, HookPoint};
 use super::plan::{BindPlan, Kind, LINKS, MountPlan, Plan, ProcessPlan};
 use super::requirement::{self, Missing};
 use super::{Error, Step};
@@ -31,13 +32,39 @@ fn setup(step: String, remedy: &'static str, errno: Errno) -> Error {
     }
 }
 
+/// What a launch's child said before it ended too early.
+pub(super) fn launch_failed(fault: Fault, hook: Option<HookEnd>, plan: &Plan) -> Error {
+    let hooks = if fault.at == At::CreateContainerHook {
+        &plan.hooks.create_container
+    } else {
+        &plan.hooks.start_container
+    };
+    hook_failed(fault, hook, hooks).unwrap_or_else(|| launch_fault(fault, plan))
+}
+
+/// The fault of a hook.
+pub(super) fn hook_failed(fault: Fault, end: Option<HookEnd>, hooks: &[HookPlan]) -> Option<Error> {
+    let points = [
+        (At::CreateContainerHook, HookPoint::CreateContainer),
+        (At::StartContainerHook, HookPoint::StartContainer),
+    ];
+    let (_, point) = points.into_iter().find(|(at, _)| *at == fault.at)?;
+    Some(Error::Hook {
+        point: point.name(),
+        path: hooks
+            .get(usize::from(fault.index))
+            .map_or_else(String::new, HookPlan::shown),
+        end: end.unwrap_or(HookEnd::NotStarted(fault.errno)),
+    })
+}
+
 /// A fault of a launch's child.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the rest is the other function's, which names every step"
 )]
 #[expect(clippy::too_many_lines, reason = "a table of texts")]
-pub(super) fn launch_fault(fault: Fault, plan: &Plan) -> Error {
+fn launch_fault(fault: Fault, plan: &Plan) -> Error {
     let index = usize::from(fault.index);
     if let Some(missing) = missing(fault, plan) {
         return missing.into();
@@ -191,6 +218,10 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
             "make a terminal".to_owned(),
             "mount a devpts on /dev/pts (options newinstance, ptmxmode=0666)",
         ),
+        At::Call => (
+            "wait for the start".to_owned(),
+            "create the container again",
+        ),
         At::Session => ("start a session".to_owned(), "see the kernel's log"),
         At::OomScore => (
             "set oom_score_adj".to_owned(),
@@ -268,7 +299,9 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
         | At::NullDevice
         | At::Hostname
         | At::Domainname
-        | At::Sysctl => ("set the container up".to_owned(), "see the kernel's log"),
+        | At::Sysctl
+        | At::CreateContainerHook
+        | At::StartContainerHook => ("set the container up".to_owned(), "see the kernel's log"),
     };
     setup(step, remedy, fault.errno)
 }

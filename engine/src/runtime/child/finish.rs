@@ -38,7 +38,7 @@ pub(super) fn confine(
     }
     // With the descriptors closed, no path of the container (`/proc/self/fd/…`) leads back out: not
     // the working folder's, nor the program's (CVE-2024-21626). Close-on-exec would come too late.
-    fds::close_all_but(channel.socket(), proc).at(At::Seal)?;
+    fds::close_all_but(process.preserved, channel.socket(), proc).at(At::Seal)?;
     // As root first, since the program's user may not be allowed to pass through the folders above.
     let entered = chdir(process.cwd.as_c_str());
     // As root and without a filter yet, which could keep us from looking where the kernel can.
@@ -86,9 +86,15 @@ const HEAD: usize = 256;
 /// honest image has such a file in its `PATH`.
 fn refuse_engine(process: &ProcessPlan) -> Result<(), Fault> {
     for candidate in &process.candidates {
-        if leads_to(candidate, process.engine) {
-            return Err(Errno::EACCES).at(At::Execute);
-        }
+        refuse_program(candidate, process.engine)?;
+    }
+    Ok(())
+}
+
+/// The same for one program.
+pub(super) fn refuse_program(program: &CStr, engine: (u64, u64)) -> Result<(), Fault> {
+    if leads_to(program, engine) {
+        return Err(Errno::EACCES).at(At::Execute);
     }
     Ok(())
 }

@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::{read, write};
 
 use super::fault::{At, Fault, Message, Step};
-use super::{console, finish, init, mounts, paths, rootfs};
-use crate::runtime::plan::Plan;
-use crate::runtime::{Console, Init, Stdio};
+use super::{begin, console, finish, init, mounts, paths, rootfs};
+use crate::runtime::plan::{Begin, Plan};
+use crate::runtime::{Console, Init, Keyring, Stdio};
 use crate::sys::{clone, credentials, fds, network};
 
 /// The child's end of the socket to its parent.
@@ -42,6 +42,13 @@ impl Channel {
         }
     }
 
+    /// Tells the parent, which waits for the end of the channel, that all is said.
+    pub(super) fn hang_up(&self) {
+        use nix::sys::socket::{Shutdown, shutdown};
+        // A parent that is gone waits for nothing.
+        let _told = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+    }
+
     /// A parent that is gone needs no message.
     pub(super) fn tell(&self, message: Message) {
         let _told = write(&self.socket, &message.encode());
@@ -55,14 +62,26 @@ impl Channel {
 }
 
 /// The child of a launch, from the clone to the execve.
-pub(in crate::runtime) fn run(plan: &Plan, stdio: &Stdio, channel: &Channel) -> ! {
+pub(in crate::runtime) fn run(plan: &Plan, stdio: &Stdio, channel: Channel) -> ! {
+    let made = prepare(plan, stdio, &channel);
+    let begun = made.and_then(|()| match &plan.begin {
+        Begin::AtOnce => Ok(None),
+        Begin::Recorded => begin::when_recorded(&channel).map(|()| None),
+        Begin::Called(listener) => begin::when_called(&channel, listener.as_fd()).map(Some),
+    });
+    let channel = match begun {
+        Ok(None) => channel,
+        // Dropping the first tells the creator that we can do without it.
+        Ok(Some(caller)) => caller,
+        Err(fault) => channel.fail(fault),
+    };
     // Confined when all descriptors of the set-up have been dropped: it closes them for good.
-    let ready = prepare(plan, stdio, channel)
-        .and_then(|()| finish::confine(&plan.process, plan.proc.as_fd(), channel));
+    let ready = begin::start_hooks(plan, &channel)
+        .and_then(|()| finish::confine(&plan.process, plan.proc.as_fd(), &channel));
     let fault = match ready {
         Ok(()) => match plan.init {
             Init::No => finish::become_program(&plan.process),
-            Init::Yes => init::run(&plan.process, plan.console, channel),
+            Init::Yes => init::run(&plan.process, plan.console, &channel),
         },
         Err(fault) => fault,
     };
@@ -86,6 +105,7 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
     gate.pass()?;
     mounts::make_devices(plan, &inside)?;
     mounts::make_working_folder(plan, &inside)?;
+    begin::create_hooks(plan, channel)?;
     let terminal = match plan.console {
         Console::None => None,
         Console::Pty { size } => Some(console::open(&inside, size, plan, channel)?),
@@ -98,9 +118,11 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
         .map(drop)
         .or_else(already_leader)
         .at(At::Session)?;
-    credentials::new_session_keyring()
-        .or_else(no_keyrings)
-        .at(At::Session)?;
+    if plan.keyring == Keyring::New {
+        credentials::new_session_keyring()
+            .or_else(no_keyrings)
+            .at(At::Session)?;
+    }
     match (&terminal, stdio) {
         (Some(terminal), _) => console::control(terminal.as_fd())?,
         (None, stdio) => streams(stdio)?,

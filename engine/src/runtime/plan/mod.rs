@@ -2,6 +2,7 @@
 //! allocating. Built before the clone; whatever Keel cannot do is refused here.
 
 mod devices;
+mod hooks;
 mod mounts;
 mod namespaces;
 mod options;
@@ -20,6 +21,7 @@ use nix::sys::statfs::{self, PROC_SUPER_MAGIC, fstatfs};
 use oci_spec::runtime::Spec;
 
 pub(super) use devices::{DevicePlan, LINKS};
+pub(super) use hooks::HookPlans;
 pub(super) use mounts::{BindPlan, CgroupContent, CgroupFolder, InProc, Kind, MountPlan};
 pub(super) use namespaces::NamespacePlan;
 pub(super) use process::{CapabilityPlan, ProcessPlan};
@@ -28,7 +30,7 @@ pub(super) use refuse::refuse_process;
 use super::cgroup::{CgroupPath, Hierarchies};
 use super::requirement;
 use super::seccomp::{self, Filter};
-use super::{Console, Error, Init, Launch, Step};
+use super::{Console, Error, Init, Keyring, Launch, Options, RootChange, Step};
 
 /// What to make where a mount's place is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,20 @@ pub(super) struct Plan {
     /// The host's procfs: files of /proc are only ever written through this descriptor, never
     /// through a path that the container could have prepared (CVE-2019-16884, CVE-2025-52881).
     pub(super) proc: OwnedFd,
+    pub(super) hooks: HookPlans,
+    pub(super) begin: Begin,
+    pub(super) keyring: Keyring,
+}
+
+/// When the program begins.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// When its environment is complete.
+    AtOnce,
+    /// When the parent has recorded its process, too.
+    Recorded,
+    /// When somebody connects to this socket, too.
+    Called(OwnedFd),
 }
 
 /// The root file system.
@@ -73,6 +89,7 @@ pub(super) struct RootPlan {
     /// Mounts to take away before moving the root: only where the host's root cannot be pivoted
     /// (an initramfs), as they would stay reachable.
     pub(super) leftovers: Vec<CString>,
+    pub(super) change: RootChange,
 }
 
 /// A kernel parameter.
@@ -85,9 +102,17 @@ pub(super) struct Sysctl {
 }
 
 impl Plan {
-    pub(super) fn build(launch: &Launch<'_>, cgroups: &Hierarchies) -> Result<Self, Error> {
+    pub(super) fn build(
+        launch: &Launch<'_>,
+        options: &Options<'_>,
+        begin: Begin,
+        cgroups: &Hierarchies,
+    ) -> Result<Self, Error> {
         let spec = launch.spec;
         refuse::refuse_spec(spec)?;
+        if options.state.is_none() {
+            refuse::refuse_hooks(spec)?;
+        }
         let process = spec
             .process()
             .as_ref()
@@ -101,18 +126,23 @@ impl Plan {
                 .map(|path| inner_path(Path::new(path)))
                 .collect::<Result<Vec<_>, _>>()
         };
+        let mut process = ProcessPlan::build(process, filter(launch)?, launch.console)?;
+        process.preserved = options.preserved_fds;
         Ok(Self {
-            root: root(launch)?,
+            root: root(launch, options.root_change)?,
             devices: devices::plan(spec)?,
             masked: text(linux.and_then(|linux| linux.masked_paths().as_ref()))?,
             readonly: text(linux.and_then(|linux| linux.readonly_paths().as_ref()))?,
             hostname: owned_name(spec.hostname().as_deref(), &namespaces, "hostname")?,
             domainname: owned_name(spec.domainname().as_deref(), &namespaces, "domainname")?,
             sysctls: sysctls(spec, &namespaces)?,
-            process: ProcessPlan::build(process, filter(launch)?, launch.console)?,
+            process,
             init: launch.init,
             console: launch.console,
             proc: host_proc()?,
+            hooks: HookPlans::build(spec, options.state)?,
+            begin,
+            keyring: options.keyring,
             namespaces,
             mounts,
         })
@@ -141,7 +171,7 @@ pub(super) fn host_proc() -> Result<OwnedFd, Error> {
     }
 }
 
-fn root(launch: &Launch<'_>) -> Result<RootPlan, Error> {
+fn root(launch: &Launch<'_>, change: RootChange) -> Result<RootPlan, Error> {
     if !launch.rootfs.is_absolute() {
         return Err(invalid(
             "root.path",
@@ -184,16 +214,18 @@ fn root(launch: &Launch<'_>) -> Result<RootPlan, Error> {
         readonly: readonly.unwrap_or(false),
         cut,
         propagation,
-        leftovers: leftovers(launch.rootfs),
+        leftovers: leftovers(launch.rootfs, change),
+        change,
     })
 }
 
-/// On an initramfs, the mounts outside the rootfs, innermost first; elsewhere none.
-fn leftovers(rootfs: &Path) -> Vec<CString> {
+/// Where the root is moved instead of pivoted, as on an initramfs: the mounts outside the rootfs,
+/// innermost first; elsewhere none.
+fn leftovers(rootfs: &Path, change: RootChange) -> Vec<CString> {
     const RAMFS_MAGIC: statfs::FsType = statfs::FsType(0x8584_58f6);
     let initramfs = statfs::statfs("/")
         .is_ok_and(|root| [RAMFS_MAGIC, statfs::TMPFS_MAGIC].contains(&root.filesystem_type()));
-    if !initramfs {
+    if !initramfs && change == RootChange::Pivot {
         return Vec::new();
     }
     let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
@@ -307,6 +339,15 @@ pub(super) fn invalid(field: &str, why: &str) -> Error {
         field: field.to_owned(),
         why: why.to_owned(),
     }
+}
+
+/// A child that ended before its set-up did, and without a word.
+pub(super) fn killed() -> Error {
+    setup(
+        "set up the new process, which was killed meanwhile".to_owned(),
+        "see whether its memory limit is too small, or who kills it",
+        nix::errno::Errno::ECANCELED,
+    )
 }
 
 /// A failure of the preparation itself, which never reaches the child.

@@ -37,6 +37,8 @@ pub(in crate::runtime) struct ProcessPlan {
     pub(in crate::runtime) no_new_privileges: bool,
     pub(in crate::runtime) oom_score: Option<String>,
     pub(in crate::runtime) seccomp: Option<Filter>,
+    /// How many descriptors behind the streams stay open.
+    pub(in crate::runtime) preserved: u16,
 }
 
 /// Capability changes.
@@ -98,6 +100,7 @@ impl ProcessPlan {
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             oom_score: oom_score(process)?,
             seccomp: filter,
+            preserved: 0,
             program: program.clone(),
         })
     }
