@@ -52,6 +52,6 @@ pub use run::{run, run_detached};
 pub use select::{Filter, Selection};
 pub use stop::Force;
 pub use store::Containers;
-pub use top::ProcessRow;
+pub use top::{ProcessRow, process_rows};
 pub use update::Update;
 pub use usage::Usage;

@@ -9,6 +9,13 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::Error;
 
+/// Rows and columns that a process asks for.
+pub(super) fn size(process: &oci_spec::runtime::Process) -> Option<(u16, u16)> {
+    let size = process.console_size()?;
+    let number = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    Some((number(size.height()), number(size.width())))
+}
+
 /// Sends the master side over a socket, with a name as data, as runc does.
 pub(super) fn send(master: &OwnedFd, socket: &Path) -> Result<(), Error> {
     let connection = UnixStream::connect(socket).map_err(Error::io("connect to", socket))?;

@@ -231,9 +231,7 @@ fn wants_terminal(spec: &Spec) -> bool {
 }
 
 fn launch<'a>(bundle: &'a Bundle, id: &'a str, cgroup: Option<&'a CgroupPath>) -> Launch<'a> {
-    let size = bundle.spec.process().as_ref();
-    let size = size.and_then(oci_spec::runtime::Process::console_size);
-    let number = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    let size = bundle.spec.process().as_ref().and_then(console::size);
     Launch {
         id,
         spec: &bundle.spec,
@@ -244,9 +242,7 @@ fn launch<'a>(bundle: &'a Bundle, id: &'a str, cgroup: Option<&'a CgroupPath>) -
         stdio: Stdio::Inherit,
         init: Init::No,
         console: if wants_terminal(&bundle.spec) {
-            Console::Pty {
-                size: size.map(|size| (number(size.height()), number(size.width()))),
-            }
+            Console::Pty { size }
         } else {
             Console::None
         },

@@ -48,7 +48,17 @@ pub struct Exec<'a> {
 /// # Errors
 /// As [`launch`](super::launch()); [`Error::Gone`] if the target is no longer that process.
 pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
-    let plan = JoinPlan::build(&exec)?;
+    exec_with(exec, 0)
+}
+
+/// The same, with as many of the caller's descriptors behind the streams as `preserved_fds` says,
+/// which must be open.
+///
+/// # Errors
+/// The same.
+pub fn exec_with(exec: Exec<'_>, preserved_fds: u16) -> Result<Process, Error> {
+    let mut plan = JoinPlan::build(&exec)?;
+    plan.process.preserved = preserved_fds;
     let cgroup = exec.cgroup.map(Cgroup::open).transpose()?;
     let stdio = exec.stdio.above_streams()?;
     let (parent, child) = parent::channel()?;

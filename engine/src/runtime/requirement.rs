@@ -117,6 +117,11 @@ const FILESYSTEMS: [(&str, Missing); 4] = [
     ),
 ];
 
+/// There is no cgroup hierarchy.
+pub(crate) fn no_groups() -> super::Error {
+    CGROUP.into()
+}
+
 /// What is missing when a file system is unknown; `None` for one that only this container asks for.
 pub(super) fn filesystem(name: &str) -> Option<Missing> {
     FILESYSTEMS

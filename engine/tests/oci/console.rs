@@ -12,7 +12,7 @@ use crate::scene::Scene;
 /// The descriptor that comes over a connection, and the data with it.
 #[expect(unsafe_code, reason = "descriptors by number")]
 pub(crate) fn receive(connection: &UnixStream) -> (OwnedFd, Vec<u8>) {
-    let mut data = [0; 65536];
+    let mut data = vec![0; 1 << 16];
     let mut control = nix::cmsg_space!([i32; 1]);
     let mut buffers = [IoSliceMut::new(&mut data)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;

@@ -13,4 +13,5 @@ mod crash;
 mod hooks;
 mod life;
 mod making;
+mod running;
 mod scene;

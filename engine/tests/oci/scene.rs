@@ -61,9 +61,10 @@ impl Scene {
     pub(crate) fn set(mut self, pointer: &str, value: Value) -> Self {
         let mut at = &mut self.spec;
         for name in pointer.split('/').skip(1) {
-            at = match at {
-                Value::Array(list) => &mut list[name.parse::<usize>().unwrap()],
-                _ => &mut at[name],
+            at = if at.is_array() {
+                &mut at[name.parse::<usize>().unwrap()]
+            } else {
+                &mut at[name]
             };
         }
         *at = value;

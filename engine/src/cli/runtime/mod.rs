@@ -3,12 +3,21 @@
 
 mod create;
 mod delete;
+mod events;
+mod exec;
+mod features;
 mod kill;
+mod list;
 mod log;
 mod making;
+mod pause;
+mod ps;
+mod resume;
 mod run;
+mod spec;
 mod start;
 mod state;
+mod update;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -76,15 +85,15 @@ struct Globals {
     /// Not supported: groups are made without systemd
     #[arg(long)]
     systemd_cgroup: bool,
-    /// Whether control groups that cannot be made are done without
+    /// Not supported but for `auto` and `false`: this version works for root alone
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     rootless: Rootless,
 }
 
-/// Whether to run as a user who is not root.
+/// Whether to do without what only root may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Rootless {
-    /// As this user is.
+    /// As this user needs it.
     Auto,
     /// Yes.
     True,
@@ -101,6 +110,24 @@ enum Verb {
     Kill(kill::Args),
     Delete(delete::Args),
     Run(run::Args),
+    Exec(Box<exec::Args>),
+    List(list::Args),
+    Ps(ps::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Update(Box<update::Args>),
+    Events(events::Args),
+    Features(features::Args),
+    Spec(spec::Args),
+}
+
+/// A table, or JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 impl Verb {
@@ -112,6 +139,15 @@ impl Verb {
             Self::Kill(_) => "kill",
             Self::Delete(_) => "delete",
             Self::Run(_) => "run",
+            Self::Exec(_) => "exec",
+            Self::List(_) => "list",
+            Self::Ps(_) => "ps",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
+            Self::Update(_) => "update",
+            Self::Events(_) => "events",
+            Self::Features(_) => "features",
+            Self::Spec(_) => "spec",
         }
     }
 }
@@ -167,6 +203,15 @@ fn run(verb: Verb, globals: &Globals, log: &Log) -> Outcome {
         Verb::Kill(args) => kill::run(&args, &runtime),
         Verb::Delete(args) => delete::run(&args, &runtime, log),
         Verb::Run(args) => run::run(&args, &runtime, log),
+        Verb::Exec(args) => exec::run(&args, &runtime),
+        Verb::List(args) => list::run(&args, &runtime),
+        Verb::Ps(args) => ps::run(&args, &runtime),
+        Verb::Pause(args) => pause::run(&args, &runtime),
+        Verb::Resume(args) => resume::run(&args, &runtime),
+        Verb::Update(args) => update::run(&args, &runtime),
+        Verb::Events(args) => events::run(&args, &runtime),
+        Verb::Features(features::Args {}) => features::run(),
+        Verb::Spec(args) => spec::run(&args),
     }
 }
 
@@ -176,6 +221,12 @@ impl Globals {
             return Err(anyhow!(
                 "--systemd-cgroup is not supported: this runtime makes control groups itself; \
                  leave it out, and give linux.cgroupsPath as a path (cgroupfs)"
+            )
+            .into());
+        }
+        if self.rootless == Rootless::True {
+            return Err(anyhow!(
+                "--rootless true is not supported: this version works for root alone; leave it out"
             )
             .into());
         }

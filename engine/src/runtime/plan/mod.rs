@@ -24,6 +24,7 @@ pub(super) use devices::{DevicePlan, LINKS};
 pub(super) use hooks::HookPlans;
 pub(super) use mounts::{BindPlan, CgroupContent, CgroupFolder, InProc, Kind, MountPlan};
 pub(super) use namespaces::NamespacePlan;
+pub use options::MOUNT_OPTIONS;
 pub(super) use process::{CapabilityPlan, ProcessPlan};
 pub(super) use refuse::refuse_process;
 

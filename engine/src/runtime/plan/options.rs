@@ -26,6 +26,67 @@ pub(super) struct Options {
 /// Options that runtimes give a meaning of their own, and that are not done here.
 const REFUSED: [&str; 4] = ["tmpcopyup", "idmap", "ridmap", "copy-symlink"];
 
+/// The options that have a meaning here; others are for the file system.
+pub const MOUNT_OPTIONS: [&str; 57] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "rexec",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "sync",
+    "unbindable",
+];
+
 /// Sorts options; `Err` names one that is not supported.
 pub(super) fn parse<'a>(options: impl Iterator<Item = &'a str>) -> Result<Options, &'a str> {
     let mut sorted = Options {
@@ -186,6 +247,13 @@ mod tests {
         assert_eq!(options.bind, Some(Depth::Recursive));
         assert_eq!(options.recursive.set, ATTR_RDONLY);
         assert_eq!(options.propagation, [MsFlags::MS_PRIVATE | MsFlags::MS_REC]);
+    }
+
+    #[test]
+    fn no_option_with_a_meaning_goes_to_the_file_system() {
+        for option in MOUNT_OPTIONS {
+            assert_eq!(sorted(option).data, "", "{option}");
+        }
     }
 
     #[test]
