@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 
 use super::{ContainerId, Error};
+use crate::runtime::MountMaps;
 use crate::runtime::cgroup::CgroupPath;
 
 /// The version of the runtime specification that this follows.
@@ -25,6 +26,8 @@ pub struct Bundle {
     pub(super) spec: Spec,
     /// Its root file system, absolute and without links.
     pub(super) rootfs: PathBuf,
+    /// The maps of its mounts.
+    pub(super) mount_maps: Vec<MountMaps>,
 }
 
 impl Bundle {
@@ -60,6 +63,7 @@ impl Bundle {
             )));
         }
         Ok(Self {
+            mount_maps: mount_maps(&config, &path)?,
             folder,
             config,
             spec,
@@ -100,6 +104,24 @@ pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
         });
     }
     Ok(bytes)
+}
+
+/// `mounts[].uidMappings` and `gidMappings`, for which the types of the specification have no place.
+fn mount_maps(config: &[u8], path: &Path) -> Result<Vec<MountMaps>, Error> {
+    #[derive(serde::Deserialize)]
+    struct Mounts {
+        #[serde(default)]
+        mounts: Vec<MountMaps>,
+    }
+    let word = b"Mappings";
+    if !config.windows(word.len()).any(|part| part == word) {
+        return Ok(Vec::new());
+    }
+    let mounts: Mounts = serde_json::from_slice(config).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(mounts.mounts)
 }
 
 /// Understands a `config.json`.

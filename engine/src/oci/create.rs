@@ -177,6 +177,7 @@ impl<'a> Draft<'a> {
                 preserved_fds: creation.preserve_fds,
                 keyring: creation.keyring,
                 root_change: creation.root_change,
+                mount_maps: &bundle.mount_maps,
                 start,
             },
         )?;

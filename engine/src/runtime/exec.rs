@@ -10,7 +10,7 @@ use oci_spec::runtime::Process as ProcessSpec;
 
 use super::cgroup::{Cgroup, CgroupPath};
 use super::parent::Heard;
-use super::plan::{self, ProcessPlan};
+use super::plan::{self, NEW_TIME, ProcessPlan};
 use super::seccomp::Filter;
 use super::{Console, Error, Process, StartTime, Stdio, child, explain, parent};
 use crate::sys::clone::{Request, Side, clone, pidfd_open};
@@ -109,6 +109,8 @@ pub(super) struct JoinPlan {
     /// The container's root, as its first process sees it.
     pub(super) root: OwnedFd,
     pub(super) process: ProcessPlan,
+    /// Of the process, to be set before a user namespace is joined: there we could not any more.
+    pub(super) oom_score: Option<String>,
     pub(super) console: Console,
     /// The host's procfs.
     pub(super) proc: OwnedFd,
@@ -117,7 +119,7 @@ pub(super) struct JoinPlan {
 impl JoinPlan {
     fn build(exec: &Exec<'_>) -> Result<Self, Error> {
         let Target { pid, start } = exec.target;
-        let process = ProcessPlan::build(exec.process, exec.filter.clone(), exec.console)?;
+        let mut process = ProcessPlan::build(exec.process, exec.filter.clone(), exec.console)?;
         let proc = plan::host_proc()?;
         let gone = || Error::Gone { pid };
         let folder = openat(
@@ -135,14 +137,17 @@ impl JoinPlan {
         );
         let root = root.map_err(|_| gone())?;
         let mut namespaces = Vec::new();
-        // The mount namespace last: with it, the paths of all others are gone.
+        // The mount namespace behind those whose paths are gone with it; the user namespace, with
+        // which our rights in the others may be, last.
         for (kind, name) in [
+            (NEW_TIME, "time"),
             (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
             (CloneFlags::CLONE_NEWIPC, "ipc"),
             (CloneFlags::CLONE_NEWUTS, "uts"),
             (CloneFlags::CLONE_NEWNET, "net"),
             (CloneFlags::CLONE_NEWPID, "pid"),
             (CloneFlags::CLONE_NEWNS, "mnt"),
+            (CloneFlags::CLONE_NEWUSER, "user"),
         ] {
             let path = format!("ns/{name}");
             match openat(
@@ -154,7 +159,13 @@ impl JoinPlan {
                 Ok(file) if is_other(&file, &path) => namespaces.push((kind, file)),
                 Ok(_) => {}
                 // This kernel has no such namespace.
-                Err(Errno::ENOENT) if kind == CloneFlags::CLONE_NEWCGROUP => {}
+                Err(Errno::ENOENT)
+                    if [
+                        CloneFlags::CLONE_NEWCGROUP,
+                        NEW_TIME,
+                        CloneFlags::CLONE_NEWUSER,
+                    ]
+                    .contains(&kind) => {}
                 Err(_) => return Err(gone()),
             }
         }
@@ -165,6 +176,7 @@ impl JoinPlan {
         Ok(Self {
             namespaces,
             root,
+            oom_score: process.oom_score.take(),
             process,
             console: exec.console,
             proc,

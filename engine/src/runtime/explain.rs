@@ -174,6 +174,10 @@ fn launch_fault(fault: Fault, plan: &Plan) -> Error {
             "make the root read-only".to_owned(),
             "leave root.readonly out",
         ),
+        At::Clocks => (
+            "set the clocks of a time namespace".to_owned(),
+            "an offset must not make a clock negative; time namespaces need Linux 5.6",
+        ),
         At::Hostname => ("set the host name".to_owned(), "leave `hostname` out"),
         At::Domainname => ("set the domain name".to_owned(), "leave `domainname` out"),
         At::Sysctl => {
@@ -221,6 +225,26 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
         At::Call => (
             "wait for the start".to_owned(),
             "create the container again",
+        ),
+        At::NamespaceRoot => (
+            "become the root of the container's user namespace".to_owned(),
+            "map id 0 of users and groups",
+        ),
+        At::Label => {
+            let label = process.extras.labels.get(usize::from(fault.index));
+            let label = label.map(|(_, label)| label.to_string_lossy().into_owned());
+            (
+                format!("set the security label {:?}", label.unwrap_or_default()),
+                "see that the profile or label is loaded",
+            )
+        }
+        At::Scheduling => (
+            "set the scheduling, or the priority of input and output".to_owned(),
+            "real-time and deadlines need CAP_SYS_NICE, and a group that has time for them",
+        ),
+        At::Personality => (
+            "set the personality".to_owned(),
+            "leave linux.personality out",
         ),
         At::Session => ("start a session".to_owned(), "see the kernel's log"),
         At::OomScore => (
@@ -300,6 +324,7 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
         | At::Hostname
         | At::Domainname
         | At::Sysctl
+        | At::Clocks
         | At::CreateContainerHook
         | At::StartContainerHook => ("set the container up".to_owned(), "see the kernel's log"),
     };

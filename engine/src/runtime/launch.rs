@@ -11,6 +11,7 @@ use super::hooks::{HookPoint, run_planned};
 use super::parent::{Heard, ParentEnd, Waiting};
 use super::plan::{self, Begin, Plan};
 use super::seccomp::Filter;
+use super::user_namespace::Detour;
 use super::{Error, Options, Process, StartTime, child, explain, parent};
 use crate::sys::clone::{Parent, Request, Side, clone};
 use crate::sys::signals;
@@ -141,6 +142,9 @@ pub(super) fn spawn(
         cgroup: early,
     };
     let namespaces = plan.namespaces.cloned.bits().unsigned_abs();
+    let entered = &plan.namespaces.entered;
+    let detour = (!entered.is_empty()).then(|| Detour::enter(entered));
+    let detour = detour.transpose()?;
     let (pid, pidfd, born_inside) = match start(u64::from(namespaces), undo.cgroup.as_ref())? {
         Started::Child => child::run(&plan, &stdio, child::Channel::new(child)),
         Started::Parent {
@@ -152,6 +156,13 @@ pub(super) fn spawn(
     undo.child = Some(pid);
     // Only the child may hold its end, or the channel would never close.
     drop(child);
+    if let Some(detour) = detour {
+        detour.leave()?;
+    }
+    if let Some(users) = &plan.users {
+        users.write(plan.proc.as_fd(), pid)?;
+        parent.go()?;
+    }
     if undo.cgroup.is_none() {
         undo.cgroup = place.create()?;
     }

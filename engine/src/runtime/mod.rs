@@ -22,11 +22,12 @@ mod prepare;
 mod process;
 pub mod requirement;
 pub mod seccomp;
+mod user_namespace;
 
 pub use error::{Error, Step};
 pub use exec::{Exec, Target, exec, exec_with};
 pub use hooks::{HookEnd, HookPoint, run_hooks};
 pub use launch::{Console, Init, Launch, Stdio, launch};
 pub use plan::MOUNT_OPTIONS;
-pub use prepare::{Keyring, Options, Prepared, RootChange, Start, await_start, prepare};
+pub use prepare::{Keyring, MountMaps, Options, Prepared, RootChange, Start, await_start, prepare};
 pub use process::{ExitStatus, Process, StartTime};

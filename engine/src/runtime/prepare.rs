@@ -4,7 +4,7 @@
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxIdMapping, Spec};
 
 use super::hooks::{HookPlan, HookPoint};
 use super::launch::{Spawned, spawn};
@@ -25,6 +25,9 @@ pub struct Options<'a> {
     pub keyring: Keyring,
     /// How the root file system becomes the root.
     pub root_change: RootChange,
+    /// Maps of the spec's mounts, in their order: `uidMappings` and `gidMappings`, which
+    /// [`Spec`] has no place for.
+    pub mount_maps: &'a [MountMaps],
     /// What the program waits for.
     pub start: Start<'a>,
 }
@@ -36,8 +39,27 @@ impl fmt::Debug for Options<'_> {
             .field("preserved_fds", &self.preserved_fds)
             .field("keyring", &self.keyring)
             .field("root_change", &self.root_change)
+            .field("mount_maps", &self.mount_maps)
             .field("start", &self.start)
             .finish()
+    }
+}
+
+/// Which users' the files of a mount look like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+pub struct MountMaps {
+    /// Of users.
+    #[serde(default, rename = "uidMappings")]
+    pub uid: Vec<LinuxIdMapping>,
+    /// Of groups.
+    #[serde(default, rename = "gidMappings")]
+    pub gid: Vec<LinuxIdMapping>,
+}
+
+impl MountMaps {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.uid.is_empty() && self.gid.is_empty()
     }
 }
 

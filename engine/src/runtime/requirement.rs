@@ -188,6 +188,28 @@ const NAMESPACES: [(CloneFlags, &str, Missing); 6] = [
     ),
 ];
 
+/// Those that only bundles of other tools ask for.
+const FURTHER_NAMESPACES: [(CloneFlags, &str, Missing); 2] = [
+    (
+        CloneFlags::CLONE_NEWUSER,
+        "user",
+        should(
+            "kernel.ns.user",
+            "user namespaces",
+            "build with CONFIG_USER_NS, or leave the user namespace out",
+        ),
+    ),
+    (
+        CloneFlags::from_bits_retain(0x80),
+        "time",
+        should(
+            "kernel.ns.time",
+            "time namespaces",
+            "use Linux 5.6 or newer with CONFIG_TIME_NS, or leave the time namespace out",
+        ),
+    ),
+];
+
 /// A v1 or v2 controller each.
 const CONTROLLERS: [(&str, Missing); 9] = [
     (
@@ -282,7 +304,7 @@ pub(super) fn controller(name: &str) -> Missing {
 
 /// Makes sure that the kernel has these namespaces.
 pub(super) fn namespaces(wanted: CloneFlags) -> Result<(), Missing> {
-    for (flag, name, missing) in NAMESPACES {
+    for (flag, name, missing) in NAMESPACES.into_iter().chain(FURTHER_NAMESPACES) {
         if wanted.contains(flag) && !has_namespace(name) {
             return Err(missing);
         }

@@ -18,6 +18,7 @@ pub(crate) mod network;
 pub(crate) mod newer;
 pub(crate) mod open;
 pub(crate) mod program;
+pub(crate) mod scheduling;
 pub(crate) mod signals;
 pub(crate) mod terminal;
 pub mod xattr;

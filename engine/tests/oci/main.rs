@@ -10,8 +10,11 @@
 
 mod console;
 mod crash;
+mod extras;
 mod hooks;
 mod life;
 mod making;
+mod namespaces;
 mod running;
 mod scene;
+mod users;

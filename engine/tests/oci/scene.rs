@@ -23,10 +23,10 @@ pub(crate) struct Answer {
     pub(crate) stderr: String,
 }
 
-const APPLETS: [&str; 27] = [
+const APPLETS: [&str; 28] = [
     "cat", "chmod", "date", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "ip",
     "kill", "ls", "mkdir", "mount", "ps", "pwd", "readlink", "sh", "sleep", "stat", "stty",
-    "touch", "true", "tty", "uname",
+    "touch", "true", "tty", "uname", "wc",
 ];
 
 /// How long anything may take on a loaded machine.

@@ -42,7 +42,7 @@ fn features() -> Value {
         "hooks": hooks.map(HookPoint::name),
         "mountOptions": MOUNT_OPTIONS.as_slice(),
         "linux": {
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "uts"],
+            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": capabilities,
             "cgroup": {
                 "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true
@@ -55,10 +55,10 @@ fn features() -> Value {
                 "knownFlags": seccomp::FLAGS,
                 "supportedFlags": seccomp::FLAGS,
             },
-            "apparmor": {"enabled": false},
-            "selinux": {"enabled": false},
+            "apparmor": {"enabled": true},
+            "selinux": {"enabled": true},
             "intelRdt": {"enabled": false},
-            "mountExtensions": {"idmap": {"enabled": false}},
+            "mountExtensions": {"idmap": {"enabled": true}},
         },
         "annotations": {
             "dev.keel.version": env!("CARGO_PKG_VERSION"),

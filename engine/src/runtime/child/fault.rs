@@ -60,6 +60,16 @@ pub(in crate::runtime) enum At {
     CreateContainerHook,
     /// A hook in the container (index: which).
     StartContainerHook,
+    /// The clocks of a time namespace.
+    Clocks,
+    /// Becoming the root of a user namespace.
+    NamespaceRoot,
+    /// A security label (index: which).
+    Label,
+    /// Scheduling, or the priority of input and output.
+    Scheduling,
+    /// The personality.
+    Personality,
     /// New session or keyring.
     Session,
     /// The out-of-memory score.
@@ -97,7 +107,7 @@ pub(in crate::runtime) enum At {
 }
 
 /// Every step, at the place of its number.
-const STEPS: [At; 43] = [
+const STEPS: [At; 48] = [
     At::Parent,
     At::Namespaces,
     At::CgroupNamespace,
@@ -124,6 +134,11 @@ const STEPS: [At; 43] = [
     At::Call,
     At::CreateContainerHook,
     At::StartContainerHook,
+    At::Clocks,
+    At::NamespaceRoot,
+    At::Label,
+    At::Scheduling,
+    At::Personality,
     At::Session,
     At::OomScore,
     At::Limit,

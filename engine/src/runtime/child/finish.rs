@@ -13,10 +13,10 @@ use nix::unistd::chdir;
 
 use super::fault::{At, Fault, Message, Step};
 use super::setup::Channel;
-use crate::runtime::plan::{CapabilityPlan, ProcessPlan};
+use crate::runtime::plan::{CapabilityPlan, Extras, ProcessPlan};
 use crate::runtime::seccomp::Filter;
 use crate::sys::open::current_folder_is_inside;
-use crate::sys::{credentials, fds, program, signals};
+use crate::sys::{credentials, fds, program, scheduling, signals};
 
 /// Gives up everything that the program must not have: also, for good, every descriptor but the
 /// streams and the channel, so that nobody may use (or drop) one of the plan's afterwards. `proc`
@@ -32,6 +32,7 @@ pub(super) fn confine(
     for (index, limit) in process.limits.iter().enumerate() {
         credentials::set_limit(limit.resource, limit.soft, limit.hard).at_item(At::Limit, index)?;
     }
+    take_extras(&process.extras, proc)?;
     umask(Mode::from_bits_truncate(process.umask));
     if process.no_new_privileges {
         prctl::set_no_new_privs().at(At::NoNewPrivileges)?;
@@ -64,6 +65,24 @@ pub(super) fn confine(
     prctl::set_pdeathsig(None).at(At::Session)?;
     if process.no_new_privileges {
         load(process.seccomp.as_ref())?;
+    }
+    Ok(())
+}
+
+/// While there are privileges and a trusted procfs: the container's own could lead the label
+/// elsewhere (CVE-2019-16884).
+fn take_extras(extras: &Extras, proc: BorrowedFd<'_>) -> Result<(), Fault> {
+    for (index, (file, label)) in extras.labels.iter().enumerate() {
+        fds::write_once(proc, file, label.to_bytes()).at_item(At::Label, index)?;
+    }
+    if let Some(attributes) = &extras.scheduling {
+        scheduling::set_scheduling(attributes).at(At::Scheduling)?;
+    }
+    if let Some(priority) = extras.io_priority {
+        scheduling::set_io_priority(priority).at(At::Scheduling)?;
+    }
+    if let Some(personality) = extras.personality {
+        scheduling::set_personality(personality).at(At::Personality)?;
     }
     Ok(())
 }

@@ -1,16 +1,19 @@
 //! The order of the child's work.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use nix::unistd::{read, write};
 
 use super::fault::{At, Fault, Message, Step};
 use super::{begin, console, finish, init, mounts, paths, rootfs};
-use crate::runtime::plan::{Begin, Plan};
+use crate::runtime::plan::{Begin, NEW_TIME, Plan};
 use crate::runtime::{Console, Init, Keyring, Stdio};
 use crate::sys::{clone, credentials, fds, network};
 
@@ -91,6 +94,10 @@ pub(in crate::runtime) fn run(plan: &Plan, stdio: &Stdio, channel: Channel) -> !
 fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
     // Never left behind half made when the engine is killed.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(At::Session)?;
+    if plan.namespaces.has_users() {
+        // Nobody of it, we included, has rights before its users are mapped.
+        channel.wait()?;
+    }
     // Nobody in a namespace that we share or enter may look into our memory or at our binary.
     nix::sys::prctl::set_dumpable(false).at(At::Session)?;
     join_and_unshare(plan)?;
@@ -100,6 +107,10 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
         passed: false,
     };
     let inside = rootfs::enter(&plan.root)?;
+    if plan.namespaces.has_users() {
+        // The host's user opened the rootfs, whose folders above may be closed to the container's.
+        become_root()?;
+    }
     mounts::mount_all(plan, &inside, &mut gate)?;
     // The devices cgroup must not refuse the nodes: its list is complete when the gate opens.
     gate.pass()?;
@@ -130,6 +141,27 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Becomes the root of a user namespace, so that what is made is owned by it.
+pub(super) fn become_root() -> Result<(), Fault> {
+    credentials::set_group(0).at(At::NamespaceRoot)?;
+    credentials::set_user(0).at(At::NamespaceRoot)?;
+    // Both are lost with the user id.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(At::Session)?;
+    nix::sys::prctl::set_dumpable(false).at(At::Session)
+}
+
+/// A time namespace that we are in before our program is executed: before 6.3, only a fork would
+/// bring one in.
+fn make_clocks(offsets: Option<&CStr>, proc: BorrowedFd<'_>) -> Result<(), Errno> {
+    unshare(NEW_TIME)?;
+    if let Some(offsets) = offsets {
+        fds::write_once(proc, c"self/timens_offsets", offsets.to_bytes())?;
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let made = openat(proc, c"self/ns/time_for_children", flags, Mode::empty())?;
+    setns(made, NEW_TIME)
+}
+
 fn already_leader(errno: Errno) -> Result<(), Errno> {
     if errno == Errno::EPERM {
         Ok(())
@@ -154,6 +186,9 @@ fn join_and_unshare(plan: &Plan) -> Result<(), Fault> {
     let new = plan.namespaces.unshared;
     if !new.is_empty() {
         unshare(new).at(At::Namespaces)?;
+    }
+    if plan.namespaces.time {
+        make_clocks(plan.clocks.as_deref(), plan.proc.as_fd()).at(At::Clocks)?;
     }
     if new.contains(CloneFlags::CLONE_NEWNET) {
         network::loopback_up().at(At::Loopback)?;

@@ -2,6 +2,7 @@
 //! allocating. Built before the clone; whatever Keel cannot do is refused here.
 
 mod devices;
+mod extras;
 mod hooks;
 mod mounts;
 mod namespaces;
@@ -10,7 +11,7 @@ mod process;
 mod refuse;
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -20,10 +21,11 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{self, PROC_SUPER_MAGIC, fstatfs};
 use oci_spec::runtime::Spec;
 
-pub(super) use devices::{DevicePlan, LINKS};
+pub(super) use devices::{DeviceBind, DevicePlan, LINKS};
+pub(super) use extras::Extras;
 pub(super) use hooks::HookPlans;
-pub(super) use mounts::{BindPlan, CgroupContent, CgroupFolder, InProc, Kind, MountPlan};
-pub(super) use namespaces::NamespacePlan;
+pub(super) use mounts::{BindPlan, CgroupContent, CgroupFolder, InProc, Kind, MountPlan, Sources};
+pub(super) use namespaces::{Join, NEW_TIME, NamespacePlan, namespace_name};
 pub use options::MOUNT_OPTIONS;
 pub(super) use process::{CapabilityPlan, ProcessPlan};
 pub(super) use refuse::refuse_process;
@@ -31,6 +33,7 @@ pub(super) use refuse::refuse_process;
 use super::cgroup::{CgroupPath, Hierarchies};
 use super::requirement;
 use super::seccomp::{self, Filter};
+use super::user_namespace::UserMaps;
 use super::{Console, Error, Init, Keyring, Launch, Options, RootChange, Step};
 
 /// What to make where a mount's place is missing.
@@ -63,6 +66,10 @@ pub(super) struct Plan {
     pub(super) hooks: HookPlans,
     pub(super) begin: Begin,
     pub(super) keyring: Keyring,
+    /// The maps of a new user namespace.
+    pub(super) users: Option<UserMaps>,
+    /// The offsets of a new time namespace.
+    pub(super) clocks: Option<CString>,
 }
 
 /// When the program begins.
@@ -120,7 +127,6 @@ impl Plan {
             .ok_or_else(|| invalid("process", "is missing"))?;
         let linux = spec.linux().as_ref();
         let namespaces = NamespacePlan::build(spec)?;
-        let mounts = mounts::plan(spec, launch.cgroup, cgroups, &namespaces)?;
         let text = |list: Option<&Vec<String>>| {
             list.into_iter()
                 .flatten()
@@ -129,9 +135,21 @@ impl Plan {
         };
         let mut process = ProcessPlan::build(process, filter(launch)?, launch.console)?;
         process.preserved = options.preserved_fds;
+        process.extras.personality = extras::personality(spec)?;
+        let users = users(spec, &namespaces, &mut process)?;
+        let clocks = clocks(spec, &namespaces)?;
+        let root = root(launch, options.root_change)?;
+        let proc = host_proc()?;
+        let sources = Sources {
+            prepared: users.is_some(),
+            cut: root.cut,
+            maps: options.mount_maps,
+            proc: proc.as_fd(),
+        };
+        let mounts = mounts::plan(spec, launch.cgroup, cgroups, &namespaces, &sources)?;
         Ok(Self {
-            root: root(launch, options.root_change)?,
-            devices: devices::plan(spec)?,
+            root,
+            devices: devices::plan(spec, &sources)?,
             masked: text(linux.and_then(|linux| linux.masked_paths().as_ref()))?,
             readonly: text(linux.and_then(|linux| linux.readonly_paths().as_ref()))?,
             hostname: owned_name(spec.hostname().as_deref(), &namespaces, "hostname")?,
@@ -140,12 +158,14 @@ impl Plan {
             process,
             init: launch.init,
             console: launch.console,
-            proc: host_proc()?,
             hooks: HookPlans::build(spec, options.state)?,
             begin,
             keyring: options.keyring,
+            users,
+            clocks,
             namespaces,
             mounts,
+            proc,
         })
     }
 }
@@ -237,6 +257,45 @@ fn leftovers(rootfs: &Path, change: RootChange) -> Vec<CString> {
         .collect();
     points.reverse();
     points
+}
+
+/// The maps of a new user namespace, whose parent sets what only the host's root may.
+fn users(
+    spec: &Spec,
+    namespaces: &NamespacePlan,
+    process: &mut ProcessPlan,
+) -> Result<Option<UserMaps>, Error> {
+    let linux = spec.linux().as_ref();
+    let mapped = linux.is_some_and(|linux| {
+        [linux.uid_mappings(), linux.gid_mappings()]
+            .into_iter()
+            .flatten()
+            .any(|list| !list.is_empty())
+    });
+    if !namespaces.has_users() {
+        if mapped {
+            return Err(invalid(
+                "linux.uidMappings",
+                "needs a user namespace in linux.namespaces",
+            ));
+        }
+        return Ok(None);
+    }
+    let mut maps = UserMaps::build(spec)?;
+    maps.oom_score = process.oom_score.take();
+    Ok(Some(maps))
+}
+
+/// The offsets of a new time namespace.
+fn clocks(spec: &Spec, namespaces: &NamespacePlan) -> Result<Option<CString>, Error> {
+    let clocks = extras::time_offsets(spec)?;
+    if clocks.is_some() && !namespaces.time {
+        return Err(invalid(
+            "linux.timeOffsets",
+            "needs a new time namespace in linux.namespaces: the host's clocks have none",
+        ));
+    }
+    Ok(clocks)
 }
 
 fn owned_name(

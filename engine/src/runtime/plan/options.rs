@@ -19,15 +19,17 @@ pub(super) struct Options {
     /// Attributes of this mount and all below (`rro` …; Linux 5.12).
     pub(super) recursive: Attributes,
     pub(super) propagation: Vec<MsFlags>,
+    /// Whether its files look as if they were other users', and of how much (Linux 5.12).
+    pub(super) idmap: Option<Depth>,
     /// What the file system itself understands, comma-separated.
     pub(super) data: String,
 }
 
 /// Options that runtimes give a meaning of their own, and that are not done here.
-const REFUSED: [&str; 4] = ["tmpcopyup", "idmap", "ridmap", "copy-symlink"];
+const REFUSED: [&str; 2] = ["tmpcopyup", "copy-symlink"];
 
 /// The options that have a meaning here; others are for the file system.
-pub const MOUNT_OPTIONS: [&str; 57] = [
+pub const MOUNT_OPTIONS: [&str; 59] = [
     "async",
     "atime",
     "bind",
@@ -36,6 +38,7 @@ pub const MOUNT_OPTIONS: [&str; 57] = [
     "diratime",
     "dirsync",
     "exec",
+    "idmap",
     "iversion",
     "lazytime",
     "loud",
@@ -58,6 +61,7 @@ pub const MOUNT_OPTIONS: [&str; 57] = [
     "rdiratime",
     "relatime",
     "rexec",
+    "ridmap",
     "rnoatime",
     "rnodev",
     "rnodiratime",
@@ -95,6 +99,7 @@ pub(super) fn parse<'a>(options: impl Iterator<Item = &'a str>) -> Result<Option
         attributes: Attributes::default(),
         recursive: Attributes::default(),
         propagation: Vec::new(),
+        idmap: None,
         data: String::new(),
     };
     for option in options {
@@ -112,6 +117,8 @@ impl Options {
             "defaults" => {}
             "bind" => self.bind = Some(self.bind.unwrap_or(Depth::Single)),
             "rbind" => self.bind = Some(Depth::Recursive),
+            "idmap" => self.idmap = Some(self.idmap.unwrap_or(Depth::Single)),
+            "ridmap" => self.idmap = Some(Depth::Recursive),
             _ => {
                 if let Some(flags) = propagation(option) {
                     self.propagation.push(flags);
@@ -258,6 +265,6 @@ mod tests {
 
     #[test]
     fn options_with_a_meaning_that_is_not_done_are_named() {
-        assert_eq!(parse(["ro", "idmap"].into_iter()), Err("idmap"));
+        assert_eq!(parse(["ro", "tmpcopyup"].into_iter()), Err("tmpcopyup"));
     }
 }

@@ -39,16 +39,6 @@ pub(super) fn refuse_spec(spec: &Spec) -> Result<(), Error> {
     let Some(linux) = spec.linux() else {
         return Ok(());
     };
-    refuse(
-        has(linux.uid_mappings().as_ref()),
-        "linux.uidMappings",
-        LEAVE_OUT,
-    )?;
-    refuse(
-        has(linux.gid_mappings().as_ref()),
-        "linux.gidMappings",
-        LEAVE_OUT,
-    )?;
     refuse(linux.intel_rdt().is_some(), "linux.intelRdt", LEAVE_OUT)?;
     refuse(
         linux.memory_policy().is_some(),
@@ -56,29 +46,11 @@ pub(super) fn refuse_spec(spec: &Spec) -> Result<(), Error> {
         LEAVE_OUT,
     )?;
     refuse(
-        linux.personality().is_some(),
-        "linux.personality",
-        "start the program with setarch(8)",
-    )?;
-    refuse(
         linux
             .net_devices()
             .as_ref()
             .is_some_and(|devices| !devices.is_empty()),
         "linux.netDevices",
-        LEAVE_OUT,
-    )?;
-    refuse(
-        linux
-            .time_offsets()
-            .as_ref()
-            .is_some_and(|offsets| !offsets.is_empty()),
-        "linux.timeOffsets",
-        LEAVE_OUT,
-    )?;
-    refuse(
-        named(linux.mount_label().as_deref()),
-        "linux.mountLabel (SELinux)",
         LEAVE_OUT,
     )
 }
@@ -99,26 +71,6 @@ pub(in crate::runtime) fn refuse_process(process: &Process) -> Result<(), Error>
         "process.commandLine",
         "use process.args",
     )?;
-    let profile = process
-        .apparmor_profile()
-        .as_deref()
-        .filter(|name| *name != "unconfined");
-    refuse(named(profile), "process.apparmorProfile", LEAVE_OUT)?;
-    refuse(
-        named(process.selinux_label().as_deref()),
-        "process.selinuxLabel",
-        LEAVE_OUT,
-    )?;
-    refuse(
-        process.io_priority().is_some(),
-        "process.ioPriority",
-        "start the program with ionice(1)",
-    )?;
-    refuse(
-        process.scheduler().is_some(),
-        "process.scheduler",
-        "start the program with chrt(1)",
-    )?;
     refuse(
         process.exec_cpu_affinity().is_some(),
         "process.execCPUAffinity",
@@ -128,10 +80,6 @@ pub(in crate::runtime) fn refuse_process(process: &Process) -> Result<(), Error>
 
 fn has<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
-}
-
-fn named(name: Option<&str>) -> bool {
-    name.is_some_and(|name| !name.is_empty())
 }
 
 fn has_hooks(spec: &Spec) -> bool {
@@ -168,21 +116,10 @@ mod tests {
         for (member, name) in [
             (r#""hooks":{"poststop":[{"path":"/bin/true"}]}"#, "a hook"),
             (
-                r#""linux":{"personality":{"domain":"LINUX32"}}"#,
-                "linux.personality",
+                r#""process":{"cwd":"/","user":{"uid":0,"gid":0},"commandLine":"x"}"#,
+                "process.commandLine",
             ),
-            (
-                r#""linux":{"mountLabel":"system_u:object_r:x:s0"}"#,
-                "linux.mountLabel",
-            ),
-            (
-                r#""linux":{"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#,
-                "linux.uidMappings",
-            ),
-            (
-                r#""process":{"cwd":"/","user":{"uid":0,"gid":0},"apparmorProfile":"web"}"#,
-                "process.apparmorProfile",
-            ),
+            (r#""linux":{"intelRdt":{}}"#, "linux.intelRdt"),
         ] {
             assert!(
                 refused(member).starts_with(name),
