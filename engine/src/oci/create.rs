@@ -90,7 +90,9 @@ impl Runtime {
         let mut draft = Draft::new(self, id, bundle)?;
         let mut prepared = draft.prepare(bundle, creation, Start::Recorded)?;
         let console = prepared.take_console();
-        let process = prepared.begin()?;
+        let record = &draft.container.record;
+        let state = |status: &'static str, pid| record.hook_state(status, Some(pid));
+        let process = prepared.begin(&state)?;
         // It has given its own up already.
         drop(draft.waiting.take());
         let mut container = draft.keep();

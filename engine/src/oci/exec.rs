@@ -7,7 +7,7 @@ use oci_spec::runtime::Process as ProcessSpec;
 
 use super::{Container, Error, Status, bundle, console, pid_file};
 use crate::runtime::cgroup::CgroupPath;
-use crate::runtime::{self, Console, Exec, Process, Stdio, Target, seccomp};
+use crate::runtime::{self, Console, Exec, ExecOptions, Process, StateOf, Stdio, Target, seccomp};
 
 /// How a further process is to be made.
 #[derive(Debug, Default)]
@@ -86,6 +86,7 @@ impl Container {
         let filter = filter.map_err(runtime::Error::from)?.flatten();
         let recorded = self.record.process.as_ref();
         let first = recorded.ok_or_else(|| self.refuse("exec in", "start it first"))?;
+        let state = |status: &'static str, _| self.record.hook_state(status, Some(first.pid));
         let cgroup = self.group_below(request.subgroup.as_deref())?;
         let mut process = runtime::exec_with(
             Exec {
@@ -105,7 +106,10 @@ impl Container {
                     Console::None
                 },
             },
-            request.preserve_fds,
+            &ExecOptions {
+                preserved_fds: request.preserve_fds,
+                notify: profile.map(|profile| (profile, &state as StateOf<'_>)),
+            },
         )?;
         let mut master = process.take_console();
         let given = give_away(request, &process, &mut master);

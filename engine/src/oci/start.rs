@@ -31,7 +31,14 @@ impl Container {
         let connection = start_socket().map_err(failed)?;
         let address = start_address(folder.as_fd()).map_err(failed)?;
         connect(connection.as_raw_fd(), &address).map_err(failed)?;
-        runtime::await_start(connection, &spec)?;
+        let process = self.record.process.as_ref();
+        let pid = process.map_or(0, |process| process.pid);
+        let state = |status: &'static str, pid| self.record.hook_state(status, Some(pid));
+        if let Err(error) = runtime::await_start(connection, pid, &spec, &state) {
+            // Whatever failed, the container is stopped then. The first error is what matters.
+            let _ended = self.end(Force::Yes);
+            return Err(error.into());
+        }
         self.poststart(&spec)
     }
 

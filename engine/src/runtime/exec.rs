@@ -1,18 +1,20 @@
 //! A further process in a running container.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
-use oci_spec::runtime::Process as ProcessSpec;
+use oci_spec::runtime::{LinuxSeccomp, Process as ProcessSpec};
 
 use super::cgroup::{Cgroup, CgroupPath};
-use super::parent::Heard;
+use super::listener::ListenerPlan;
+use super::parent::{Heard, ParentEnd, Waiting};
 use super::plan::{self, NEW_TIME, ProcessPlan};
 use super::seccomp::Filter;
-use super::{Console, Error, Process, StartTime, Stdio, child, explain, parent};
+use super::{Console, Error, Process, StartTime, StateOf, Stdio, child, explain, parent};
 use crate::sys::clone::{Request, Side, clone, pidfd_open};
 use crate::sys::signals;
 
@@ -48,17 +50,43 @@ pub struct Exec<'a> {
 /// # Errors
 /// As [`launch`](super::launch()); [`Error::Gone`] if the target is no longer that process.
 pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
-    exec_with(exec, 0)
+    exec_with(exec, &ExecOptions::default())
 }
 
-/// The same, with as many of the caller's descriptors behind the streams as `preserved_fds` says,
-/// which must be open.
+/// What only the command line of an OCI runtime asks for; by default nothing of it.
+#[derive(Default)]
+pub struct ExecOptions<'a> {
+    /// How many of the caller's descriptors behind the streams the process gets too. They must be
+    /// open.
+    pub preserved_fds: u16,
+    /// The profile that [`Exec::filter`] was made of, and what makes the container's state: for the
+    /// agent that receives its notifications.
+    pub notify: Option<(&'a LinuxSeccomp, StateOf<'a>)>,
+}
+
+impl fmt::Debug for ExecOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecOptions")
+            .field("preserved_fds", &self.preserved_fds)
+            .field("notify", &self.notify.map(|(profile, _)| profile))
+            .finish()
+    }
+}
+
+/// The same, with more options.
 ///
 /// # Errors
 /// The same.
-pub fn exec_with(exec: Exec<'_>, preserved_fds: u16) -> Result<Process, Error> {
+pub fn exec_with(exec: Exec<'_>, options: &ExecOptions<'_>) -> Result<Process, Error> {
     let mut plan = JoinPlan::build(&exec)?;
-    plan.process.preserved = preserved_fds;
+    plan.process.preserved = options.preserved_fds;
+    let agent = options.notify.and_then(|(profile, state)| {
+        ListenerPlan::of(Some(profile)).map(|listener| (listener, state))
+    });
+    plan::refuse_unheard(
+        plan.process.seccomp.as_ref(),
+        agent.as_ref().map(|(listener, _)| listener),
+    )?;
     let cgroup = exec.cgroup.map(Cgroup::open).transpose()?;
     let stdio = exec.stdio.above_streams()?;
     let (parent, child) = parent::channel()?;
@@ -76,7 +104,7 @@ pub fn exec_with(exec: Exec<'_>, preserved_fds: u16) -> Result<Process, Error> {
     }
     parent.go()?;
     let mut heard = Heard::default();
-    let listened = parent.listen(&mut heard);
+    let listened = attend(&parent, &mut heard, agent.as_ref());
     drop(joining);
     let mut program = Reaper(heard.forked);
     listened?;
@@ -99,6 +127,23 @@ pub fn exec_with(exec: Exec<'_>, preserved_fds: u16) -> Result<Process, Error> {
     program.0 = None;
     let pidfd = pidfd_open(pid).ok();
     Ok(Process::new(pid, start, pidfd, None, heard.console))
+}
+
+/// Listens until the child has executed its program or failed. Its filter's notifications are
+/// handed over meanwhile.
+fn attend(
+    parent: &ParentEnd,
+    heard: &mut Heard,
+    agent: Option<&(ListenerPlan, StateOf<'_>)>,
+) -> Result<(), Error> {
+    while let Some(waiting) = parent.listen(heard)? {
+        if let (Waiting::Agent(filter), Some(pid), Some((listener, state))) =
+            (waiting, heard.forked, agent)
+        {
+            listener.send(&filter, pid, *state, "running")?;
+        }
+    }
+    Ok(())
 }
 
 /// What the joining child needs.

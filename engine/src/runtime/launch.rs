@@ -12,7 +12,7 @@ use super::parent::{Heard, ParentEnd, Waiting};
 use super::plan::{self, Begin, Plan};
 use super::seccomp::Filter;
 use super::user_namespace::Detour;
-use super::{Error, Options, Process, StartTime, child, explain, parent};
+use super::{Error, Options, Process, StartTime, StateOf, child, explain, parent};
 use crate::sys::clone::{Parent, Request, Side, clone};
 use crate::sys::signals;
 
@@ -184,7 +184,7 @@ pub(super) fn spawn(
         pid,
         start,
         pidfd,
-        heard: Heard::default(),
+        heard: Heard::of(pid),
     })
 }
 
@@ -204,6 +204,14 @@ impl Spawned {
                 }
                 waiting => return Ok(waiting),
             }
+        }
+    }
+
+    /// Hands a filter's notifications over.
+    pub(super) fn hand_over(&self, filter: &OwnedFd, state: StateOf<'_>) -> Result<(), Error> {
+        match &self.plan.listener {
+            Some(listener) => listener.send(filter, self.pid, state, "created"),
+            None => Ok(()),
         }
     }
 

@@ -29,15 +29,19 @@ pub(super) struct Heard {
     pub(super) ready: bool,
     /// How the hook failed that the fault is about.
     pub(super) hook: Option<HookEnd>,
+    /// The filter whose notifications nobody receives yet.
+    filter: Option<OwnedFd>,
 }
 
 /// What a child waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Waiting {
     /// The hooks in the runtime's namespaces.
     Hooks,
     /// Being recorded.
     Record,
+    /// Somebody to whom its filter's notifications go: it waits as soon as there is one.
+    Agent(OwnedFd),
 }
 
 fn failed(errno: Errno) -> Error {
@@ -49,6 +53,20 @@ fn failed(errno: Errno) -> Error {
 }
 
 impl Heard {
+    /// Of a child that executes the program itself.
+    pub(super) fn of(pid: u32) -> Self {
+        Self {
+            forked: Some(pid),
+            ..Self::default()
+        }
+    }
+
+    /// A filter, when it is known whose it is, too.
+    fn take_filter(&mut self) -> Option<OwnedFd> {
+        let known = self.forked.is_some();
+        self.filter.take_if(|_| known)
+    }
+
     /// A child that ends without a fault and before it was ready was killed: by somebody, or by
     /// the kernel when memory was short.
     pub(super) fn refuse_killed(&self) -> Result<(), Error> {
@@ -96,9 +114,10 @@ impl ParentEnd {
         loop {
             match self.receive() {
                 Ok(None) => return Ok(None),
-                Ok(Some((message, console))) => match message {
+                Ok(Some((message, file))) => match message {
                     Message::Fault(fault) => heard.fault = Some(fault),
-                    Message::Console => heard.console = console,
+                    Message::Console => heard.console = file,
+                    Message::Filter => heard.filter = file,
                     Message::Forked(pid) => heard.forked = Some(pid),
                     Message::Ready => heard.ready = true,
                     Message::HookEnd(end) => heard.hook = Some(end),
@@ -109,6 +128,9 @@ impl ParentEnd {
                 // kernel tells that once, before what the child has said: listen on.
                 Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(errno) => return Err(failed(errno)),
+            }
+            if let Some(filter) = heard.take_filter() {
+                return Ok(Some(Waiting::Agent(filter)));
             }
         }
     }

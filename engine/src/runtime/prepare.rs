@@ -8,16 +8,20 @@ use oci_spec::runtime::{LinuxIdMapping, Spec};
 
 use super::hooks::{HookPlan, HookPoint};
 use super::launch::{Spawned, spawn};
+use super::listener::ListenerPlan;
 use super::parent::{Heard, ParentEnd, Waiting};
 use super::plan::{self, Begin, ProcessPlan};
 use super::{Console, Error, Launch, Process, StartTime, explain};
+
+/// Makes a container's state, as the specification has it, of a status and a process id.
+pub type StateOf<'a> = &'a dyn Fn(&'static str, u32) -> String;
 
 /// What only the command line of an OCI runtime asks for; by default nothing of it.
 #[derive(Default)]
 pub struct Options<'a> {
     /// Makes the container's state, which hooks read, of a status and a process id. Without it,
     /// hooks are refused.
-    pub state: Option<&'a dyn Fn(&'static str, u32) -> String>,
+    pub state: Option<StateOf<'a>>,
     /// How many of the caller's descriptors behind the streams the program gets too. They must be
     /// open.
     pub preserved_fds: u16,
@@ -120,7 +124,7 @@ pub fn prepare(launch: Launch<'_>, options: &Options<'_>) -> Result<Prepared, Er
     let mut spawned = spawn(launch, options, begin)?;
     match spawned.attend()? {
         Some(Waiting::Record) => Ok(Prepared(spawned)),
-        Some(Waiting::Hooks) | None => {
+        Some(Waiting::Hooks | Waiting::Agent(_)) | None => {
             spawned.refuse_failed()?;
             Err(plan::killed())
         }
@@ -142,9 +146,13 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`launch`](super::launch()).
-    pub fn begin(mut self) -> Result<Process, Error> {
+    pub fn begin(mut self, state: StateOf<'_>) -> Result<Process, Error> {
         self.0.go()?;
-        self.0.attend()?;
+        while let Some(waiting) = self.0.attend()? {
+            if let Waiting::Agent(filter) = waiting {
+                self.0.hand_over(&filter, state)?;
+            }
+        }
         self.0.into_process()
     }
 
@@ -165,11 +173,23 @@ impl Prepared {
 ///
 /// # Errors
 /// As [`launch`](super::launch()); the container's process has ended then.
-pub fn await_start(connection: OwnedFd, spec: &Spec) -> Result<(), Error> {
+pub fn await_start(
+    connection: OwnedFd,
+    pid: u32,
+    spec: &Spec,
+    state: StateOf<'_>,
+) -> Result<(), Error> {
     let program = ParentEnd::new(connection);
     program.go()?;
-    let mut heard = Heard::default();
-    program.listen(&mut heard)?;
+    let mut heard = Heard::of(pid);
+    let linux = spec.linux().as_ref();
+    let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+    while let Some(waiting) = program.listen(&mut heard)? {
+        let listener = ListenerPlan::of(profile);
+        if let (Waiting::Agent(filter), Some(listener)) = (waiting, listener) {
+            listener.send(&filter, pid, state, "created")?;
+        }
+    }
     let Some(fault) = heard.fault else {
         return heard.refuse_killed();
     };

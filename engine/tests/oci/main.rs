@@ -17,4 +17,5 @@ mod making;
 mod namespaces;
 mod running;
 mod scene;
+mod seccomp;
 mod users;

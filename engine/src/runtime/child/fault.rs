@@ -203,6 +203,8 @@ pub(in crate::runtime) enum Message {
     Hooks,
     /// Its environment is complete; it waits to be recorded.
     Made,
+    /// The descriptor of its filter's notifications is attached to this packet.
+    Filter,
     /// How a hook failed, before the fault that says which.
     HookEnd(HookEnd),
 }
@@ -218,6 +220,7 @@ impl Message {
             Self::Hooks => (5, 0, 0, 0),
             Self::Made => (6, 0, 0, 0),
             Self::HookEnd(end) => (7, 0, 0, end.encode()),
+            Self::Filter => (8, 0, 0, 0),
         };
         let [i0, i1] = index.to_ne_bytes();
         let [n0, n1, n2, n3] = number.to_ne_bytes();
@@ -242,6 +245,7 @@ impl Message {
             5 => Some(Self::Hooks),
             6 => Some(Self::Made),
             7 => Some(Self::HookEnd(HookEnd::decode(number))),
+            8 => Some(Self::Filter),
             _ => None,
         }
     }

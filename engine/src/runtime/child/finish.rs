@@ -2,7 +2,7 @@
 //! privileges, descriptors, working folder, filter, program.
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -48,7 +48,7 @@ pub(super) fn confine(
     channel.tell(Message::Ready);
     // Without no_new_privs a filter can only be loaded while there is CAP_SYS_ADMIN.
     if !process.no_new_privileges {
-        load(process.seccomp.as_ref())?;
+        load(process.seccomp.as_ref(), channel)?;
     }
     become_user(process)?;
     if entered.is_err() {
@@ -64,7 +64,7 @@ pub(super) fn confine(
     signals::reset();
     prctl::set_pdeathsig(None).at(At::Session)?;
     if process.no_new_privileges {
-        load(process.seccomp.as_ref())?;
+        load(process.seccomp.as_ref(), channel)?;
     }
     Ok(())
 }
@@ -87,9 +87,14 @@ fn take_extras(extras: &Extras, proc: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn load(filter: Option<&Filter>) -> Result<(), Fault> {
-    match filter {
-        Some(filter) => program::install_filter(&filter.program, filter.flags).at(At::Seccomp),
+fn load(filter: Option<&Filter>, channel: &Channel) -> Result<(), Fault> {
+    let Some(filter) = filter else {
+        return Ok(());
+    };
+    match program::install_filter(&filter.program, filter.flags).at(At::Seccomp)? {
+        Some(listener) => channel
+            .hand_over(Message::Filter, listener.as_fd())
+            .at(At::Seccomp),
         None => Ok(()),
     }
 }

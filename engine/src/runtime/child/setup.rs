@@ -1,6 +1,7 @@
 //! The order of the child's work.
 
 use std::ffi::CStr;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -8,6 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::stat::Mode;
 use nix::unistd::{read, write};
 
@@ -55,6 +57,20 @@ impl Channel {
     /// A parent that is gone needs no message.
     pub(super) fn tell(&self, message: Message) {
         let _told = write(&self.socket, &message.encode());
+    }
+
+    /// Gives the parent a descriptor.
+    pub(super) fn hand_over(&self, message: Message, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let packet = message.encode();
+        let rights = [file.as_raw_fd()];
+        sendmsg::<()>(
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(&packet)],
+            &[ControlMessage::ScmRights(&rights)],
+            MsgFlags::empty(),
+            None,
+        )
+        .map(drop)
     }
 
     /// Tells why it failed, and ends.

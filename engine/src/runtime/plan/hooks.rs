@@ -3,6 +3,7 @@
 use oci_spec::runtime::{Hooks, Spec};
 
 use super::Error;
+use crate::runtime::StateOf;
 use crate::runtime::hooks::{HookPlan, HookPoint, StateText};
 
 /// The hooks of a launch, with what they read.
@@ -20,10 +21,7 @@ pub(in crate::runtime) struct HookPlans {
 
 impl HookPlans {
     /// `state` makes the container's state of a status and a process id.
-    pub(super) fn build(
-        spec: &Spec,
-        state: Option<&dyn Fn(&'static str, u32) -> String>,
-    ) -> Result<Self, Error> {
+    pub(super) fn build(spec: &Spec, state: Option<StateOf<'_>>) -> Result<Self, Error> {
         let (Some(hooks), Some(state)) = (spec.hooks(), state) else {
             return Ok(Self::default());
         };

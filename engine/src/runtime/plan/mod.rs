@@ -31,6 +31,7 @@ pub(super) use process::{CapabilityPlan, ProcessPlan};
 pub(super) use refuse::refuse_process;
 
 use super::cgroup::{CgroupPath, Hierarchies};
+use super::listener::ListenerPlan;
 use super::requirement;
 use super::seccomp::{self, Filter};
 use super::user_namespace::UserMaps;
@@ -70,6 +71,8 @@ pub(super) struct Plan {
     pub(super) users: Option<UserMaps>,
     /// The offsets of a new time namespace.
     pub(super) clocks: Option<CString>,
+    /// Where the filter's notifications go to.
+    pub(super) listener: Option<ListenerPlan>,
 }
 
 /// When the program begins.
@@ -138,6 +141,9 @@ impl Plan {
         process.extras.personality = extras::personality(spec)?;
         let users = users(spec, &namespaces, &mut process)?;
         let clocks = clocks(spec, &namespaces)?;
+        let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+        let listener = ListenerPlan::of(profile).filter(|_| options.state.is_some());
+        refuse_unheard(process.seccomp.as_ref(), listener.as_ref())?;
         let root = root(launch, options.root_change)?;
         let proc = host_proc()?;
         let sources = Sources {
@@ -163,11 +169,26 @@ impl Plan {
             keyring: options.keyring,
             users,
             clocks,
+            listener,
             namespaces,
             mounts,
             proc,
         })
     }
+}
+
+/// A filter whose notifications nobody receives would answer each with an error.
+pub(super) fn refuse_unheard(
+    filter: Option<&Filter>,
+    listener: Option<&ListenerPlan>,
+) -> Result<(), Error> {
+    if filter.is_some_and(Filter::notifies) && listener.is_none() {
+        return Err(invalid(
+            "linux.seccomp",
+            "has the action SCMP_ACT_NOTIFY, which needs a listenerPath and `keel runtime`",
+        ));
+    }
+    Ok(())
 }
 
 fn filter(launch: &Launch<'_>) -> Result<Option<Filter>, Error> {
