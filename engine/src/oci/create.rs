@@ -70,6 +70,7 @@ impl Runtime {
         let mut draft = Draft::new(self, id, bundle)?;
         let listener = listen_in(&draft.container.folder)?;
         let prepared = draft.prepare(bundle, creation, Start::Called(listener.as_fd()))?;
+        draft.let_go();
         prepared.leave()?;
         // Unlocking would take the lock from the process that waits, too.
         std::mem::forget(draft.waiting.take());
@@ -89,20 +90,19 @@ impl Runtime {
     ) -> Result<Foreground, Error> {
         let mut draft = Draft::new(self, id, bundle)?;
         let mut prepared = draft.prepare(bundle, creation, Start::Recorded)?;
+        draft.let_go();
         let console = prepared.take_console();
         let record = &draft.container.record;
         let state = |status: &'static str, pid| record.hook_state(status, Some(pid));
         let process = prepared.begin(&state)?;
         // It has given its own up already.
         drop(draft.waiting.take());
-        let mut container = draft.keep();
+        let container = draft.keep();
         if let Err(error) = container.poststart(&bundle.spec) {
             // The first error is what matters; `delete` finds what is left.
             let _deleted = self.delete(&container, Force::Yes);
             return Err(error);
         }
-        // Others may change it, too, while it runs.
-        container.hold = None;
         Ok(Foreground {
             container,
             process,
@@ -200,6 +200,12 @@ impl<'a> Draft<'a> {
         });
         store::write_record(&self.container.folder, &self.container.record)?;
         Ok(prepared)
+    }
+
+    /// Lets others change it, before its process can outlive us: that has inherited the lock, and
+    /// would keep it if we were killed.
+    fn let_go(&mut self) {
+        self.container.hold = None;
     }
 
     /// The container is made.

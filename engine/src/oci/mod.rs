@@ -3,7 +3,7 @@
 //!
 //! In the order of a life: [`Bundle`] (what to make) → [`Runtime::create`] (the environment, a
 //! process that waits) → [`Container::start`] → [`Container::signal`], [`Container::exec`] … →
-//! [`Container::delete`]. What a container is doing stands in the kernel and not in a file
+//! [`Runtime::delete`]. What a container is doing stands in the kernel and not in a file
 //! ([`Status`]), so that no crash can make it wrong.
 
 mod bundle;
