@@ -10,6 +10,7 @@
 //! - [`volume`]: folders that outlive containers, called by names;
 //! - [`container`]: a container's whole life, its state on disk, its logs;
 //! - [`dockerfile`]: the language in which configurations of images are changed;
+//! - [`oci`]: the same runtime as outside tools drive it, bundle by bundle;
 //! - [`cli`]: the command line, the only code that prints.
 
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod container;
 pub mod dockerfile;
 pub mod files;
 pub mod image;
+pub mod oci;
 pub mod runtime;
 pub mod storage;
 pub mod sys;

@@ -29,6 +29,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod runtime;
 mod start;
 mod stats;
 mod stop;
@@ -139,6 +140,7 @@ enum Verb {
     Volume(volume::Verb),
     #[command(subcommand)]
     System(system::Verb),
+    Runtime(runtime::Rest),
     Info(info::Args),
     Version(version::Args),
 }
@@ -200,6 +202,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Its streams are the container's: there is nobody to tell.
         return ExitCode::from(if result.is_ok() { OK } else { FAILED });
     }
+    if let Some(rest) = runtime::called(&args) {
+        return runtime::main(rest);
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -243,6 +248,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Container(verb) => container::run(&verb, globals),
         Verb::Volume(verb) => volume::run(&verb, globals),
         Verb::System(verb) => system::run(&verb, globals),
+        Verb::Runtime(rest) => return runtime::main(rest),
         Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),
     };
