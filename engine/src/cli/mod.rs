@@ -24,6 +24,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod start;
 mod stats;
 mod stop;
@@ -93,6 +94,7 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Load(load::Args),
+    Save(save::Args),
     Import(import::Args),
     Images(images::Args),
     Rmi(rmi::Args),
@@ -163,6 +165,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let globals = &cli.globals;
     let outcome: Outcome = match cli.verb {
         Verb::Load(args) => load::run(args, globals),
+        Verb::Save(args) => save::run(&args, globals),
         Verb::Import(args) => import::run(args, globals),
         Verb::Images(args) => images::run(&args, globals),
         Verb::Rmi(args) => rmi::run(&args, globals),

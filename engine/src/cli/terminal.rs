@@ -22,6 +22,24 @@ pub fn answer_bytes(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Standard output for an answer that is no text, unless somebody reads it.
+///
+/// # Errors
+/// Standard output is a terminal.
+pub fn for_bytes() -> Result<impl Write, Terminal> {
+    let stdout = io::stdout();
+    if stdout.is_terminal() {
+        Err(Terminal)
+    } else {
+        Ok(stdout.lock())
+    }
+}
+
+/// Bytes that a terminal would take for commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an archive is not written to a terminal: use `-o FILE`, or redirect the output")]
+pub struct Terminal;
+
 /// A container's terminal that is to take what is typed at this one needs one here: what comes from
 /// anything else has an end, which a terminal cannot pass on.
 ///

@@ -250,14 +250,17 @@ fn commit(
     };
     let mut source = Some(source);
     let mut unpacked = (DiffId::new(Digest::of(b"")), Applied::default());
-    let chain_id = store.storage().driver().commit_layer(parent, &mut |root| {
-        let source = source.take().unwrap_or_else(|| Box::new(io::empty()));
-        unpacked = unpack(source, root, lower, expected)?;
-        Ok(Filled {
-            chain: ChainId::on_top_of(parent, unpacked.0),
-            bytes: unpacked.1.bytes,
-        })
-    })?;
+    let chain_id = store
+        .storage()
+        .driver()
+        .commit_layer(parent, &mut |layer| {
+            let source = source.take().unwrap_or_else(|| Box::new(io::empty()));
+            unpacked = unpack(source, layer, lower, expected)?;
+            Ok(Filled {
+                chain: ChainId::on_top_of(parent, unpacked.0),
+                bytes: unpacked.1.bytes,
+            })
+        })?;
     let (diff_id, applied) = unpacked;
     let layer = StoredLayer {
         diff_id,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 
 /// A pointer to a blob.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// What it is.
@@ -18,15 +18,28 @@ pub struct Descriptor {
     /// Its bytes.
     pub size: u64,
     /// For an index's manifests: where it runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Remarks; names of images are among them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
+impl Descriptor {
+    /// A pointer to a blob of which nothing else is to be said.
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            platform: None,
+            annotations: None,
+        }
+    }
+}
+
 /// Where an image runs, in Go's words.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     /// Such as `amd64`.
     #[serde(default)]
@@ -68,6 +81,26 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers.
     pub layers: Vec<Descriptor>,
+}
+
+impl Manifest {
+    /// As OCI has it; the same manifest always gives the same bytes.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Oci<'a> {
+            schema_version: u8,
+            media_type: &'static str,
+            config: &'a Descriptor,
+            layers: &'a [Descriptor],
+        }
+        serde_json::to_vec(&Oci {
+            schema_version: 2,
+            media_type: MANIFESTS[0],
+            config: &self.config,
+            layers: &self.layers,
+        })
+    }
 }
 
 /// Several manifests.
@@ -118,19 +151,23 @@ struct Raw {
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
-const MANIFESTS: [&str; 2] = [
+/// Media types of manifests: OCI's, Docker's.
+pub(super) const MANIFESTS: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
-const INDEXES: [&str; 2] = [
+/// Media types of indexes: OCI's, Docker's.
+pub(super) const INDEXES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
-const CONFIGS: [&str; 2] = [
+/// Media types of configurations: OCI's, Docker's.
+pub(super) const CONFIGS: [&str; 2] = [
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 ];
-const LAYERS: [&str; 8] = [
+/// Media types of layers.
+pub(super) const LAYERS: [&str; 8] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.oci.image.layer.v1.tar+zstd",

@@ -11,4 +11,5 @@ pub mod load;
 pub mod manifest;
 mod names;
 pub mod reference;
+pub mod save;
 pub mod store;

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::config::{ConfigError, ImageConfig};
 use crate::image::digest::{ChainId, DiffId, Digest, ImageId};
+use crate::image::layer::{LayerTar, RebuildError};
 use crate::image::names::Names;
 use crate::image::reference::Reference;
 use crate::storage::{DriverName, Staging, Storage, StorageError, sync_folder};
@@ -269,6 +270,36 @@ impl Store {
             (Some(_), Some(_)) => Err(StoreError::Ambiguous(text.to_owned())),
             (None, _) => Err(StoreError::NotFound(text.to_owned())),
         }
+    }
+
+    /// The images that `text` names, and the name of each if it was found by one: all tags of a
+    /// repository that is named without a tag, or else as [`resolve`](Self::resolve).
+    pub(super) fn named(
+        &self,
+        text: &str,
+    ) -> Result<Vec<(ImageId, Option<Reference>)>, StoreError> {
+        if let Some(repository) = Reference::of_repository(text) {
+            let tags: Vec<_> = self
+                .names
+                .list()?
+                .into_iter()
+                .filter(|(name, _)| name.tag().is_some() && name.is_in(&repository))
+                .map(|(name, id)| (id, Some(name)))
+                .collect();
+            if !tags.is_empty() {
+                return Ok(tags);
+            }
+        }
+        Ok(vec![self.find(text)?])
+    }
+
+    /// The tar of a layer, as it was unpacked. The caller holds [`share`](Self::share).
+    pub(super) fn layer_tar(
+        &self,
+        layer: &StoredLayer,
+    ) -> Result<Result<LayerTar, RebuildError>, StorageError> {
+        let folder = self.storage.layer_folder(&layer.chain_id)?;
+        Ok(LayerTar::open(&folder, layer.diff_id))
     }
 
     /// What is stored of the image; none if it is not there, be it removed just now.

@@ -19,7 +19,7 @@ use crate::storage::overlay_mount::{Stack, detached_overlay, mount_overlay};
 use crate::storage::private::in_private_mounts;
 use crate::storage::remove::remove_tree;
 use crate::storage::{
-    Change, Driver, DriverName, Fill, Home, Keep, Rootfs, StorageError, Tree, TreeName,
+    Change, Driver, DriverName, Fill, Filling, Home, Keep, Rootfs, StorageError, Tree, TreeName,
 };
 
 /// Layers that one mount can have: the kernel allows 500, but its options must fit in one page,
@@ -110,7 +110,11 @@ impl Driver for Overlay {
         let filled = match parent {
             None => {
                 let root = open_folder(&upper)?;
-                fill(root.as_fd()).map_err(StorageError::Fill)?
+                fill(Filling {
+                    root: root.as_fd(),
+                    folder: staged.path(),
+                })
+                .map_err(StorageError::Fill)?
             }
             Some(parent) => {
                 let below = self.stack(&self.home.existing(parent)?)?;
@@ -130,7 +134,11 @@ impl Driver for Overlay {
                     };
                     mount_overlay(&stack, &merged, Keep::No)?;
                     let root = open_folder(&merged)?;
-                    fill(root.as_fd()).map_err(StorageError::Fill)
+                    fill(Filling {
+                        root: root.as_fd(),
+                        folder: staged.path(),
+                    })
+                    .map_err(StorageError::Fill)
                 })?;
                 for folder in [&work, &merged] {
                     remove_tree(folder).map_err(StorageError::io("remove", folder))?;

@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod listing;
 mod run;
+mod saving;
 mod terminal;
 mod upkeep;
 
