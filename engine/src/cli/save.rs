@@ -31,16 +31,12 @@ pub(super) struct Args {
 
 /// Saves them.
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
-    match &args.output {
-        Some(path) => {
-            let store = Store::open(&globals.root, globals.driver()?)?;
-            to_file(&store, &args.images, path)?;
-        }
-        None => {
-            let stdout = terminal::for_bytes()?;
-            let store = Store::open(&globals.root, globals.driver()?)?;
-            save(&store, &args.images, stdout)?;
-        }
+    let store = || -> anyhow::Result<Store> { Ok(Store::open(&globals.root, globals.driver()?)?) };
+    if let Some(path) = &args.output {
+        to_file(&store()?, &args.images, path)?;
+    } else {
+        let stdout = terminal::for_bytes()?;
+        save(&store()?, &args.images, stdout)?;
     }
     Ok(ExitCode::SUCCESS)
 }

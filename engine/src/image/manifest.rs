@@ -1,6 +1,8 @@
 //! Manifests and indexes of the OCI and Docker formats.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,11 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// Whether it is of a layer that registries need not have.
+    pub fn is_foreign(&self) -> bool {
+        self.media_type.contains(".nondistributable.") || self.media_type.contains(".foreign.")
+    }
+
     /// A pointer to a blob of which nothing else is to be said.
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
         Self {
@@ -47,6 +54,50 @@ pub struct Platform {
     /// Such as `linux`.
     #[serde(default)]
     pub os: String,
+    /// Such as `v7`, of processors that have variants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// A text that is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no platform: write `OS/ARCHITECTURE[/VARIANT]`, such as `linux/arm64`")]
+pub struct MalformedPlatform(String);
+
+impl FromStr for Platform {
+    type Err = MalformedPlatform;
+
+    fn from_str(text: &str) -> Result<Self, MalformedPlatform> {
+        let malformed = || MalformedPlatform(text.chars().take(100).collect());
+        let mut words = text.split('/');
+        let mut word = || {
+            words.next().map(str::to_lowercase).filter(|word| {
+                !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            })
+        };
+        let (os, architecture, variant) = (word(), word(), word());
+        let platform = Self {
+            os: os.ok_or_else(malformed)?,
+            architecture: match architecture.ok_or_else(malformed)?.as_str() {
+                "x86_64" => "amd64".to_owned(),
+                "aarch64" => "arm64".to_owned(),
+                other => other.to_owned(),
+            },
+            variant,
+        };
+        let same = text.split('/').count() == 2 + usize::from(platform.variant.is_some());
+        same.then_some(platform).ok_or_else(malformed)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Platform {
@@ -61,7 +112,19 @@ impl Platform {
         Self {
             architecture: architecture.to_owned(),
             os: std::env::consts::OS.to_owned(),
+            variant: None,
         }
+    }
+
+    /// Whether an image for `found` is for this platform. Without a variant any will do.
+    pub fn takes(&self, found: &Self) -> bool {
+        let variant = |platform: &Self| match (&platform.variant, platform.architecture.as_str()) {
+            // There is only one, whether it is told or not.
+            (None, "arm64") => Some("v8".to_owned()),
+            (variant, _) => variant.clone(),
+        };
+        (&self.os, &self.architecture) == (&found.os, &found.architecture)
+            && (self.variant.is_none() || variant(self) == variant(found))
     }
 }
 
@@ -84,6 +147,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Its media type, if its own text does not say: that of the format of its configuration.
+    pub(super) fn implied_type(&self) -> &'static str {
+        let docker = self.config.media_type == CONFIGS[1];
+        if docker { MANIFESTS[1] } else { MANIFESTS[0] }
+    }
+
     /// As OCI has it; the same manifest always gives the same bytes.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         #[derive(Serialize)]
@@ -258,6 +327,42 @@ mod tests {
             Document::parse(lying.to_string().as_bytes()),
             Err(ManifestError::MediaType(_))
         ));
+    }
+
+    #[test]
+    fn a_platform_is_written_as_docker_has_it() {
+        let platform = |text: &str| {
+            text.parse::<Platform>()
+                .map(|platform| platform.to_string())
+        };
+        assert_eq!(platform("linux/amd64").unwrap(), "linux/amd64");
+        assert_eq!(platform("Linux/x86_64").unwrap(), "linux/amd64");
+        assert_eq!(platform("linux/arm/v7").unwrap(), "linux/arm/v7");
+        for wrong in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "linux/arm/v7/x",
+            "linux/a b",
+            "linux/arm/",
+        ] {
+            assert!(platform(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_platform_takes_its_variant_or_any() {
+        let takes = |wanted: &str, found: &str| {
+            let (wanted, found): (Platform, Platform) =
+                (wanted.parse().unwrap(), found.parse().unwrap());
+            wanted.takes(&found)
+        };
+        assert!(takes("linux/arm", "linux/arm/v7"));
+        assert!(takes("linux/arm64/v8", "linux/arm64"));
+        assert!(!takes("linux/arm/v6", "linux/arm/v7"));
+        assert!(!takes("linux/arm64", "linux/amd64"));
+        assert!(!takes("linux/amd64", "windows/amd64"));
     }
 
     #[test]

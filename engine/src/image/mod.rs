@@ -10,6 +10,8 @@ pub mod limits;
 pub mod load;
 pub mod manifest;
 mod names;
+pub mod origin;
 pub mod reference;
+pub mod registry;
 pub mod save;
 pub mod store;

@@ -81,6 +81,15 @@ impl Reference {
         format!("{text}:{DEFAULT_TAG}").parse().ok()
     }
 
+    /// Another tag of the same repository; `None` if that can be no tag.
+    pub fn with_tag(&self, tag: &str) -> Option<Self> {
+        Some(Self {
+            tag: Some(tag_of(tag).ok()?),
+            digest: None,
+            ..self.clone()
+        })
+    }
+
     /// Whether this is of the same repository.
     pub fn is_in(&self, other: &Self) -> bool {
         (&self.registry, &self.path) == (&other.registry, &other.path)

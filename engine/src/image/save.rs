@@ -36,7 +36,7 @@ pub enum SaveError {
         id: ImageId,
         /// Why.
         #[source]
-        source: RebuildError,
+        source: Box<RebuildError>,
     },
     /// A layer, while it was being written.
     #[error("cannot read what goes to `{path}` in the archive")]
@@ -156,7 +156,7 @@ fn path_of(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 
 /// The tar that is being written. Nothing in it depends on when, where and by whom that is done.
 struct Archive<W> {
@@ -181,7 +181,7 @@ impl<W: Write> Archive<W> {
             let mut tar = store.layer_tar(layer)?.map_err(|source| SaveError::Layer {
                 diff_id: layer.diff_id,
                 id: image.id,
-                source,
+                source: Box::new(source),
             })?;
             let digest = *layer.diff_id.digest();
             let length = tar.length();
@@ -225,8 +225,8 @@ impl<W: Write> Archive<W> {
             self.write(part)?;
             left = rest;
         }
-        let padding = usize::try_from(length.wrapping_neg() % BLOCK).unwrap_or_default();
-        self.write([0; BLOCK as usize].get(..padding).unwrap_or_default())
+        let padding = usize::try_from(length.wrapping_neg() % BLOCK as u64).unwrap_or_default();
+        self.write([0; BLOCK].get(..padding).unwrap_or_default())
     }
 
     fn header(&mut self, kind: tar::EntryType, path: &str, length: u64) -> Result<(), SaveError> {
@@ -247,7 +247,7 @@ impl<W: Write> Archive<W> {
     }
 
     fn finish(mut self) -> Result<(), SaveError> {
-        self.write(&[0; 2 * BLOCK as usize])?;
+        self.write(&[0; 2 * BLOCK])?;
         self.out.flush().map_err(SaveError::Write)
     }
 }
