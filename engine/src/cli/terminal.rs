@@ -93,19 +93,24 @@ pub fn ask(prompt: &str, echo: Echo) -> io::Result<String> {
         ));
     }
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{prompt}")?;
-    stderr.flush()?;
     let mut line = String::new();
     let result = match echo {
-        Echo::On => stdin.read_line(&mut line),
+        Echo::On => {
+            write!(stderr, "{prompt}")?;
+            stderr.flush()?;
+            stdin.read_line(&mut line)
+        }
         Echo::Off => {
             let shown = tcgetattr(&stdin)?;
             let mut hidden = shown.clone();
             // Without ISIG, as a signal would leave the terminal without an echo.
             hidden.local_flags &= !(LocalFlags::ECHO | LocalFlags::ISIG);
+            // Before anybody is asked: what is typed then is hidden, and not flushed.
             tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden)?;
-            let result = stdin.read_line(&mut line);
-            tcsetattr(&stdin, SetArg::TCSAFLUSH, &shown)?;
+            let result = write!(stderr, "{prompt}")
+                .and_then(|()| stderr.flush())
+                .and_then(|()| stdin.read_line(&mut line));
+            tcsetattr(&stdin, SetArg::TCSANOW, &shown)?;
             writeln!(stderr)?;
             result
         }

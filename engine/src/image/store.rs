@@ -446,7 +446,8 @@ impl Store {
     pub(super) fn set_origin(&self, id: &ImageId, origin: &Origin) -> Result<(), StoreError> {
         let folder = self.path_of(id);
         let path = folder.join(ORIGIN);
-        let new = folder.join(format!("{ORIGIN}.new-{}", std::process::id()));
+        let staged = self.staging.stage("origin")?;
+        let new = staged.path().join(ORIGIN);
         let text = origin
             .to_json()
             .map_err(|error| StoreError::io("write", &path)(io::Error::from(error)))?;

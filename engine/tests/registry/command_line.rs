@@ -1,10 +1,13 @@
 //! The verbs, as people call them.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+
+use nix::pty::openpty;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::fake::{Fake, Reply, Served};
 use super::real::{PASSWORD, Protection, Registry, USER};
@@ -184,6 +187,41 @@ fn whoever_logs_in_is_let_in_until_he_logs_out() {
     here.failure(&["pull", &name]);
     let again = here.success(&["logout", &registry.address]);
     assert_eq!(again, format!("Not logged in to {}\n", registry.address));
+}
+
+#[test]
+fn a_password_that_is_typed_is_not_shown() {
+    let registry = Registry::start(Protection::Password);
+    let here = Here::new();
+    let pty = openpty(None, None).unwrap();
+    let stream = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut child = here
+        .command(&["login", &registry.address])
+        .stdin(stream())
+        .stdout(stream())
+        .stderr(stream())
+        .spawn()
+        .unwrap();
+    let mut master = fs::File::from(pty.master.try_clone().unwrap());
+    let mut said = String::new();
+    for (prompt, answer) in [("Username: ", USER), ("Password: ", PASSWORD)] {
+        until(&mut master, &mut said, prompt);
+        writeln!(master, "{answer}").unwrap();
+    }
+    until(&mut master, &mut said, "Login Succeeded");
+    assert!(child.wait().unwrap().success());
+    assert!(said.contains(USER) && !said.contains(PASSWORD), "{said}");
+    let modes = tcgetattr(&pty.slave).unwrap().local_flags;
+    assert!(modes.contains(LocalFlags::ECHO | LocalFlags::ISIG));
+}
+
+/// Reads from a terminal until `wanted` has come.
+fn until(master: &mut fs::File, said: &mut String, wanted: &str) {
+    let mut chunk = [0; 1024];
+    while !said.contains(wanted) {
+        let length = master.read(&mut chunk).unwrap();
+        *said += &String::from_utf8_lossy(&chunk[..length]);
+    }
 }
 
 #[test]

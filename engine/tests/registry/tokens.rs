@@ -1,6 +1,6 @@
 //! Who is let in: Basic, Bearer, and what is never sent to whom.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 
 use keel::image::registry::{Client, Credentials, PullError, RegistryError, Settings};
 use keel::image::store::Store;
@@ -19,23 +19,29 @@ fn password(user: &str, password: &str) -> Credentials {
     }
 }
 
-/// A registry that wants a token of its own service, and lets `user` have it.
-fn wants_token(tokens: &'static [&'static str]) -> Fake {
+/// A registry that wants a token of its own service, and lets `me` have one; each is good for
+/// `uses` requests.
+fn wants_token(uses: usize) -> Fake {
     let served = Served::usual();
-    let given = AtomicU32::new(0);
+    let tokens: Mutex<Vec<usize>> = Mutex::default();
     Fake::start(move |request| {
         let authorization = request.headers.get("authorization").map(String::as_str);
+        let mut tokens = tokens.lock().unwrap();
         if request.path.starts_with("/token") {
             // "me:secret" in base64.
             if authorization != Some("Basic bWU6c2VjcmV0") {
                 return Reply::new(401, r#"{"details":"incorrect username or password"}"#);
             }
-            let number = given.fetch_add(1, Ordering::SeqCst) as usize;
-            let token = tokens[number.min(tokens.len() - 1)];
+            tokens.push(uses);
+            let token = tokens.len() - 1;
             return Reply::new(200, format!(r#"{{"token":"{token}","expires_in":300}}"#));
         }
-        if authorization == Some("Bearer good") {
-            return served.answer(request);
+        let token = authorization.and_then(|text| text.strip_prefix("Bearer ")?.parse().ok());
+        if let Some(left) = token.and_then(|number: usize| tokens.get_mut(number)) {
+            if *left > 0 {
+                *left -= 1;
+                return served.answer(request);
+            }
         }
         let host = &request.headers["host"];
         let challenge = format!(
@@ -54,7 +60,7 @@ fn logged_in(scene: &Scene, fake: &Fake, credentials: &Credentials) -> (Store, S
 #[test]
 fn a_token_is_had_once_and_used_for_all() {
     let scene = Scene::new(DriverName::Vfs);
-    let fake = wants_token(&["good"]);
+    let fake = wants_token(100);
     let (store, settings) = logged_in(&scene, &fake, &password("me", "secret"));
     pulled(&store, &fake.name("app:1"), &settings).unwrap();
     let asked = fake.asked_for("/token");
@@ -66,27 +72,32 @@ fn a_token_is_had_once_and_used_for_all() {
 }
 
 #[test]
-fn a_token_that_has_run_out_is_renewed() {
+fn a_token_that_runs_out_midway_is_renewed() {
     let scene = Scene::new(DriverName::Vfs);
-    // The first one is taken for old at once.
-    let fake = wants_token(&["old", "good"]);
+    // Good for the manifest and the configuration; the layers want another one.
+    let fake = wants_token(2);
     let (store, settings) = logged_in(&scene, &fake, &password("me", "secret"));
-    let first = pulled(&store, &fake.name("app:1"), &settings);
-    // One renewal a request: a registry that never is content is not asked for ever.
-    assert!(
-        matches!(
-            first,
-            Err(PullError::Registry(RegistryError::Denied { .. }))
-        ),
-        "{first:?}"
-    );
     pulled(&store, &fake.name("app:1"), &settings).unwrap();
+    assert_eq!(fake.asked_for("/token").len(), 2);
+}
+
+#[test]
+fn a_registry_that_takes_no_token_is_not_asked_for_ever() {
+    let scene = Scene::new(DriverName::Vfs);
+    let fake = wants_token(0);
+    let (store, settings) = logged_in(&scene, &fake, &password("me", "secret"));
+    let error = pulled(&store, &fake.name("app:1"), &settings).unwrap_err();
+    assert!(
+        matches!(error, PullError::Registry(RegistryError::Denied { .. })),
+        "{error}"
+    );
+    assert_eq!(fake.asked_for("/token").len(), 1);
 }
 
 #[test]
 fn a_wrong_password_is_told_with_a_remedy() {
     let scene = Scene::new(DriverName::Vfs);
-    let fake = wants_token(&["good"]);
+    let fake = wants_token(100);
     let (store, settings) = logged_in(&scene, &fake, &password("me", "wrong"));
     let error = pulled(&store, &fake.name("app:1"), &settings).unwrap_err();
     let text = told(&error).replace(&fake.address, "HOST");

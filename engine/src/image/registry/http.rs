@@ -27,7 +27,7 @@ pub(super) struct Http {
     endpoint: Endpoint,
     /// For the registry itself.
     home: Agent,
-    /// For all others: names that mean this machine are not looked up.
+    /// For all others: if the registry is not on this machine, neither is what it points to.
     away: Agent,
     patience: Patience,
     retry: Retry,
@@ -167,9 +167,14 @@ impl Http {
         // Certificates of the registry are for the registry alone.
         let home = config(trust::tls(&endpoint.host, settings)?);
         let away = config(trust::tls("", settings)?);
+        let away = if endpoint.is_here() {
+            Agent::new_with_config(away)
+        } else {
+            Agent::with_parts(away, DefaultConnector::default(), Elsewhere::default())
+        };
         Ok(Self {
             home: Agent::new_with_config(home),
-            away: Agent::with_parts(away, DefaultConnector::default(), Elsewhere::default()),
+            away,
             endpoint,
             patience,
             retry: settings.retry,
@@ -422,6 +427,27 @@ mod tests {
             .timestamp_to_rfc9110_string(&later)
             .unwrap();
         assert!(asked(&later).unwrap() > Duration::from_secs(3000));
+    }
+
+    #[test]
+    fn a_name_that_means_this_machine_is_not_taken_for_another() {
+        let settings = Settings::from_environment(|_| None);
+        let reached = |registry: &str, port: u16| {
+            let http = Http::new(Endpoint::new(registry, &settings), &settings).unwrap();
+            let uri = format!("http://localhost:{port}/").parse().unwrap();
+            http.once(&Ask::new(Method::GET, uri))
+                .map(|answer| answer.status)
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        });
+        assert!(reached("registry.example.org", port).is_err());
+        // From a registry on this machine it is what is meant.
+        assert_eq!(reached("127.0.0.1:5000", port).unwrap(), StatusCode::OK);
+        server.join().unwrap().unwrap();
     }
 
     #[test]
