@@ -2,7 +2,7 @@
 //!
 //! From the bottom: [`Settings`] come from the environment; an [`Endpoint`] says where a registry
 //! is; `http` sends a request, follows redirects, waits and tries again; `auth` answers challenges
-//! with what [`DockerConfig`] knows; a [`Client`] speaks to one registry; [`pull`], [`push`] and
+//! with what [`DockerConfig`] knows; a [`Client`] speaks to one registry; [`pull()`], [`push()`] and
 //! [`search()`] are what people want of it.
 //!
 //! Nothing that a registry says is believed: sizes are bounded, digests checked before anything
