@@ -72,7 +72,10 @@ impl FromStr for Platform {
         let mut words = text.split('/');
         let mut word = || {
             words.next().map(str::to_lowercase).filter(|word| {
-                !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                !word.is_empty()
+                    && word
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             })
         };
         let (os, architecture, variant) = (word(), word(), word());
