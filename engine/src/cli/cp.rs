@@ -83,9 +83,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let find = |name: &str| Containers::new(&globals.root).find(name);
     let (bytes, devices) = match (&args.source, &args.target) {
         (End::Container { container, path }, End::Stream) => {
-            terminal::for_bytes()?;
-            let path = given(path)?;
-            find(container)?.copy_out_tar(path, io::stdout().lock(), links)?;
+            let stdout = terminal::for_bytes()?;
+            find(container)?.copy_out_tar(given(path)?, stdout, links)?;
             return Ok(ExitCode::SUCCESS);
         }
         (End::Container { container, path }, End::Host(to)) => {

@@ -1,7 +1,6 @@
 //! `keel export`.
 
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,8 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let mut container = Containers::new(&globals.root).find(&args.container)?;
     let Some(path) = &args.output else {
-        terminal::for_bytes()?;
-        container.export(io::stdout().lock())?;
+        container.export(terminal::for_bytes()?)?;
         return Ok(ExitCode::SUCCESS);
     };
     let shown = || format!("cannot write `{}`", path.display());

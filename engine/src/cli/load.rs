@@ -63,10 +63,14 @@ pub(super) fn open(path: Option<PathBuf>) -> anyhow::Result<Input> {
 
 /// Says so when device nodes were left out.
 pub(super) fn tell_devices(image: &Loaded) {
-    if image.devices > 0 {
+    tell_device_count(image.devices);
+}
+
+/// Says so when this many device nodes were left out.
+pub(super) fn tell_device_count(devices: u64) {
+    if devices > 0 {
         terminal::message(&format!(
-            "keel: {} device nodes of the image were left out; every container gets its own `/dev`",
-            image.devices
+            "keel: {devices} device nodes of the image were left out; every container gets its own `/dev`"
         ));
     }
 }

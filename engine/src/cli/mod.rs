@@ -18,18 +18,25 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod pause;
 mod port;
 mod pruning;
 mod ps;
+mod pull;
+mod push;
 mod recipe;
+mod registry;
 mod rename;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod runtime;
+mod save;
+mod search;
 mod start;
 mod stats;
 mod stop;
@@ -39,6 +46,7 @@ mod tag;
 mod template;
 pub mod terminal;
 mod top;
+mod transfer;
 mod unpause;
 mod update;
 mod version;
@@ -64,6 +72,7 @@ pub use exit::{ENGINE, FAILED, Failure, NOT_EXECUTABLE, NOT_FOUND, OK, Outcome, 
 #[command(name = "keel", version, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
+  keel pull busybox                       get an image
   keel import rootfs.tar small            make an image of a root file system
   keel run --rm small /bin/echo hello     run a command in a new container
   keel run -d --name web small httpd -f   leave one running
@@ -104,6 +113,12 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Load(load::Args),
+    Save(save::Args),
+    Pull(pull::Args),
+    Push(push::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Search(search::Args),
     Import(import::Args),
     Images(images::Args),
     Rmi(rmi::Args),
@@ -216,6 +231,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let globals = &cli.globals;
     let outcome: Outcome = match cli.verb {
         Verb::Load(args) => load::run(args, globals),
+        Verb::Save(args) => save::run(&args, globals),
+        Verb::Pull(args) => pull::run(&args, globals),
+        Verb::Push(args) => push::run(&args, globals),
+        Verb::Login(args) => login::run(args, globals),
+        Verb::Logout(args) => logout::run(args, globals),
+        Verb::Search(args) => search::run(&args, globals),
         Verb::Import(args) => import::run(args, globals),
         Verb::Images(args) => images::run(&args, globals),
         Verb::Rmi(args) => rmi::run(&args, globals),

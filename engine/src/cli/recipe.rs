@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::pull::{Policy, find};
 use super::{ENGINE, Failure, Globals, WithCode};
 use crate::container::Request;
 use crate::container::config::{HostConfig, ImageDefaults, ImageUsed, ProcessWishes};
@@ -11,6 +12,7 @@ use crate::container::options::{
     Bytes, CapabilityChange, Cpus, Device, EnvVar, Label, Mount, Network, Seccomp, SecurityOpt,
     Signal, SwapLimit, Tmpfs, Ulimit, Volume, VolumesFrom,
 };
+use crate::image::manifest::Platform;
 use crate::image::store::{Hold, Image, Store};
 
 /// A container to be made.
@@ -152,6 +154,19 @@ pub(super) struct Recipe {
     )]
     network: Network,
 
+    /// When to pull the image: always, missing or never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "missing",
+        hide_possible_values = true,
+        help_heading = "Image"
+    )]
+    pull: Policy,
+    /// The image for another platform than this machine's
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", help_heading = "Image")]
+    platform: Option<Platform>,
+
     /// The image: a name or an id
     image: String,
     /// The command and its arguments [default: the image's]
@@ -187,7 +202,8 @@ impl Recipe {
         let store =
             Store::open(&globals.root, globals.driver().or_code(ENGINE)?).or_code(ENGINE)?;
         let hold = store.share().or_code(ENGINE)?;
-        let image = store.resolve(&self.image).or_code(ENGINE)?;
+        let image = find(&store, &self.image, self.pull, self.platform.as_ref());
+        let image = image.or_code(ENGINE)?;
         let request = request(self, image, detached)?;
         Ok(Prepared {
             store,

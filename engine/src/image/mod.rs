@@ -13,8 +13,11 @@ pub mod limits;
 pub mod load;
 pub mod manifest;
 mod names;
+pub mod origin;
 mod prune;
 pub mod reference;
+pub mod registry;
+pub mod save;
 pub mod store;
 
 pub use commit::{commit, created};

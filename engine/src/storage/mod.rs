@@ -7,6 +7,8 @@
 //! storage/DRIVER/layers/HEX/              a layer by its chain id; HEX is 64 figures
 //!                           layer.json    its chain id and parent; was written last
 //!                           fs/           its files (overlay, aufs: what it changed; others: all)
+//!                           tar-record    how its tar is made of these files again
+//!                           tar-contents/ contents in its tar that no file has, by number
 //! storage/DRIVER/containers/NAME/         a container's tree
 //!                           layer         a link to the folder of its top layer
 //! storage/DRIVER/staging/                 unfinished or discarded trees, free to be removed
@@ -37,7 +39,7 @@ mod whiteout;
 pub use aufs::Aufs;
 pub use btrfs::Btrfs;
 pub use driver::{
-    Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Rootfs, Tree, TreeName,
+    Change, ChangeKind, Driver, DriverName, Fill, Filled, Filling, Keep, Rootfs, Tree, TreeName,
 };
 pub use error::StorageError;
 pub use home::Home;

@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod listing;
 mod run;
+mod saving;
 mod terminal;
 mod upkeep;
 mod volumes;

@@ -156,6 +156,11 @@ impl<R: Read> TarReader<R> {
         self.inner
     }
 
+    /// What the stream is read from.
+    pub(super) fn source(&mut self) -> &mut R {
+        &mut self.inner
+    }
+
     /// Bytes of the present entry's contents that are still to come.
     pub(crate) fn left(&self) -> u64 {
         self.left
