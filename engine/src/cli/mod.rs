@@ -1,6 +1,7 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod attach;
 mod container;
 mod create;
 mod diff;
@@ -99,6 +100,7 @@ enum Verb {
     Run(Box<run::Args>),
     Create(Box<create::Args>),
     Start(start::Args),
+    Attach(attach::Args),
     Exec(exec::Args),
     Ps(ps::Args),
     Logs(logs::Args),
@@ -139,8 +141,8 @@ fn as_monitor(args: &[OsString]) -> Option<Result<(), ContainerError>> {
     };
     let (root, folder) = (Path::new(root), PathBuf::from(folder));
     match (verb.to_str()?, rest) {
-        (monitor::START, []) => Some(monitor::start_container(root, folder)),
-        (monitor::WAIT, [pid]) => Some(monitor::wait_for_container(root, folder, pid)),
+        (monitor::START, args) => Some(monitor::start_container(root, folder, args)),
+        (monitor::WAIT, orders) => Some(monitor::wait_for_container(root, folder, orders)),
         _ => None,
     }
 }
@@ -168,7 +170,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Rmi(args) => rmi::run(&args, globals),
         Verb::Run(args) => run::run(*args, globals),
         Verb::Create(args) => create::run(*args, globals),
-        Verb::Start(args) => start::run(&args, globals),
+        Verb::Start(args) => start::run(args, globals),
+        Verb::Attach(args) => attach::run(args, globals),
         Verb::Exec(args) => exec::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),

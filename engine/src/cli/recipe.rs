@@ -156,6 +156,8 @@ pub(super) struct Recipe {
 pub(super) enum Detached {
     /// It is left to a monitor.
     Yes,
+    /// It is not started yet, and whoever does that may attach.
+    NotYet,
     /// Whoever makes it waits for it.
     No,
 }
@@ -219,10 +221,11 @@ fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Fa
             stop_signal: args.stop_signal,
             tty: args.tty,
             open_stdin: args.interactive,
+            stdin_once: args.interactive && detached != Detached::Yes,
         },
         host: HostConfig {
             auto_remove: args.rm,
-            detached: detached == Detached::Yes,
+            detached: detached != Detached::No,
             privileged: args.privileged,
             read_only: args.read_only,
             init: args.init,

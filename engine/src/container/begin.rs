@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::fcntl::FlockArg;
 
 use super::store::Hold;
-use super::{Container, Error, monitor};
+use super::{Container, Error, Interaction, Left, monitor};
 
 impl Container {
     /// Starts it, new or ended, and leaves it to a monitor. One that runs is left alone.
@@ -16,7 +16,18 @@ impl Container {
         let Some(hold) = self.hold_to_start()? else {
             return Ok(());
         };
-        monitor::spawn(self, hold)
+        monitor::spawn(self, hold, None)
+    }
+
+    /// Starts it and takes part in it, or only takes part in one that runs.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start) and [`attach`](Self::attach).
+    pub fn start_and_attach(&mut self, interaction: Interaction) -> Result<Left, Error> {
+        match self.hold_to_start()? {
+            Some(hold) => self.start_attached(hold, interaction),
+            None => self.attach(interaction),
+        }
     }
 
     /// Ends it, if it runs, as [`stop`](Self::stop) does, and starts it.

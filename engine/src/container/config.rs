@@ -40,6 +40,15 @@ pub struct Config {
     pub host: HostConfig,
 }
 
+impl Config {
+    /// Whether a monitor runs it, as it may go on when whoever started it has left. The others are
+    /// their starter's children, which is one process and two executions less.
+    pub fn has_monitor(&self) -> bool {
+        // At a terminal the detach keys can be typed.
+        self.host.detached || self.process.tty
+    }
+}
+
 /// The image that a container was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageUsed {
@@ -72,6 +81,9 @@ pub struct ProcessConfig {
     pub tty: bool,
     /// Whether its standard input is kept open.
     pub open_stdin: bool,
+    /// Whether that ends when the first who is attached has nothing more to say.
+    #[serde(default)]
+    pub stdin_once: bool,
 }
 
 /// What surrounds the command, and its limits.
@@ -168,6 +180,8 @@ pub struct ProcessWishes {
     pub tty: bool,
     /// `--interactive`.
     pub open_stdin: bool,
+    /// Whoever starts it attaches, with `--interactive`.
+    pub stdin_once: bool,
 }
 
 impl ProcessConfig {
@@ -216,6 +230,7 @@ impl ProcessConfig {
             stop_signal: wishes.stop_signal.or(image.stop_signal),
             tty: wishes.tty,
             open_stdin: wishes.open_stdin,
+            stdin_once: wishes.stdin_once,
         }
     }
 

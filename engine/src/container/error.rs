@@ -100,6 +100,11 @@ pub enum Error {
         "container `{0}` runs in the foreground with `--rm` and keeps no log; its output went to whoever started it"
     )]
     NoLog(Name),
+    /// Nobody holds the container's streams for others.
+    #[error(
+        "container `{0}` cannot be attached to: it runs in the foreground with `--rm`, or its monitor was killed"
+    )]
+    NotAttachable(Name),
     /// The container does not stop.
     #[error(
         "container `{0}` did not end after SIGKILL; its process hangs in the kernel (see `dmesg`)"

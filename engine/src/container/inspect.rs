@@ -49,6 +49,7 @@ impl Container {
                 "AttachStderr": !host.detached,
                 "Tty": process.tty,
                 "OpenStdin": process.open_stdin,
+                "StdinOnce": process.stdin_once,
                 "Env": process.env,
                 "Cmd": process.cmd,
                 "Image": config.image.reference,

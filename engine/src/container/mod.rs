@@ -3,8 +3,9 @@
 //! In the order of the flow: [`options`] (what each flag of `run` means) → [`config`] (what was
 //! asked, kept on disk) → [`spec`] (the OCI spec of it, a pure function) → `start` → `supervise`
 //! (pass signals on, keep the log) → `record` (what became of it). [`Containers`] is the folder of
-//! them all, [`monitor`] the process that stays with a detached one.
+//! them all, [`monitor`] the process that stays with a detached one, `attach` how others take part.
 
+mod attach;
 mod begin;
 mod check;
 mod clock;
@@ -20,6 +21,7 @@ pub mod logs;
 pub mod monitor;
 pub mod name;
 pub mod options;
+mod orders;
 mod output;
 mod phase;
 mod profile;
@@ -40,6 +42,7 @@ mod update;
 mod usage;
 pub mod user;
 
+pub use attach::{DetachKeys, Interaction, Left, SigProxy, TakeInput};
 pub use check::Finding;
 pub use create::{Request, create};
 pub use error::Error;

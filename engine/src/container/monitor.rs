@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,18 +17,21 @@ use std::process::{Command, Stdio};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
+use super::attach::clients::Clients;
+use super::attach::socket::{self, Connection};
 use super::logs::{LogWriter, Stream};
+use super::orders::Orders;
 use super::start::{Started, chain, put_down, start};
 use super::stdio::{Attach, Ends, Logging, Wishes};
 use super::store::Hold;
-use super::supervise::{Output, PassOn, Supervision, hold_signals};
+use super::supervise::{Input, Output, PassOn, Source, Supervision, hold_signals};
 use super::{Container, Error, store};
 use crate::runtime::cgroup::Cgroup;
 use crate::sys::fds;
 
-/// The verb of the first form: `keel monitor-start ROOT FOLDER`. Not for users.
+/// The verb of the first form: `keel monitor-start ROOT FOLDER [ROWSxCOLUMNS]`. Not for users.
 pub const START: &str = "monitor-start";
-/// The verb of the second form: `keel monitor-wait ROOT FOLDER PID`. Not for users.
+/// The verb of the second form: `keel monitor-wait ROOT FOLDER ORDER…`. Not for users.
 pub const WAIT: &str = "monitor-wait";
 
 /// Why a monitor did not start its container.
@@ -56,20 +59,40 @@ fn myself(verb: &str, container: &Container) -> Command {
     command
 }
 
+/// Somebody who is attached before the container starts, so that they miss nothing.
+#[derive(Debug)]
+pub(super) struct First {
+    /// The monitor's end of the connection.
+    pub(super) connection: Connection,
+    /// The size of their terminal.
+    pub(super) size: Option<(u16, u16)>,
+}
+
 /// Starts the monitor of a container and waits until that has started it. The lock of the
 /// container's folder goes over to the monitor.
-pub(super) fn spawn(container: &Container, hold: Hold) -> Result<(), Error> {
+pub(super) fn spawn(container: &Container, hold: Hold, first: Option<First>) -> Result<(), Error> {
     let failed = |error: &io::Error| Error::Monitor(error.to_string());
     let lock = hold.hand_over().map_err(|error| failed(&error))?;
-    let mut monitor = myself(START, container)
-        // As its standard input it finds the lock without being told.
-        .stdin(Stdio::from(lock))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+    let mut command = myself(START, container);
+    // As its standard input it finds the lock without being told, as its standard error the first
+    // who is attached.
+    command.stdin(Stdio::from(lock)).stdout(Stdio::piped());
+    match first {
+        None => drop(command.stderr(Stdio::null())),
+        Some(First { connection, size }) => {
+            command.stderr(Stdio::from(connection.into_fd()));
+            if let Some((rows, columns)) = size {
+                command.arg(format!("{rows}x{columns}"));
+            }
+        }
+    }
+    let mut monitor = command
         // A folder or mount of the caller's must not be kept busy for as long as this runs.
         .current_dir("/")
         .spawn()
         .map_err(|error| failed(&error))?;
+    // Its copies of what was handed over are the only ones from here on.
+    drop(command);
     let mut report = Vec::new();
     if let Some(output) = &mut monitor.stdout {
         output
@@ -98,7 +121,7 @@ fn seal() -> io::Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`] when the container's files cannot be read.
-pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
+pub fn start_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Result<(), Error> {
     seal().map_err(Error::io("close the descriptors in", "/proc/self/fd"))?;
     // Away from the terminal and its signals.
     let _ = nix::unistd::setsid();
@@ -111,9 +134,19 @@ pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
         open_stdin: process.open_stdin,
         attach: Attach::Detached,
         logging: Logging::On,
+        size: args.first().and_then(|size| parse_size(size.to_str()?)),
     };
     let storage = container.storage()?;
-    let result = start(&mut container, &storage, wishes);
+    let result = start(&mut container, &storage, wishes).and_then(|started| {
+        let door = socket::make(container.folder());
+        match door.map_err(Error::io("listen in", container.folder())) {
+            Ok(door) => Ok((started, door)),
+            Err(error) => {
+                put_down(&started.process);
+                Err(error)
+            }
+        }
+    });
     let report = result.as_ref().map(drop).map_err(|error| Refusal {
         code: error.exit_code(),
         message: chain(error, "\n  because: "),
@@ -129,26 +162,41 @@ pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
     });
     // A caller that was killed meanwhile asked for a container that runs without it.
     drop(sent);
-    let Ok(Started { process, ends }) = result else {
+    let Ok((Started { process, ends }, door)) = result else {
         return Ok(());
     };
-    let Err(error) = go_on(&container, process.pid(), ends);
+    let Err(error) = go_on(&container, process.pid(), ends, door);
     put_down(&process);
     Err(error)
 }
 
+/// `ROWSxCOLUMNS`
+fn parse_size(text: &str) -> Option<(u16, u16)> {
+    let (rows, columns) = text.split_once('x')?;
+    Some((rows.parse().ok()?, columns.parse().ok()?))
+}
+
 /// Executes the second form.
-fn go_on(container: &Container, pid: u32, ends: Ends) -> Result<Infallible, Error> {
+fn go_on(container: &Container, pid: u32, ends: Ends, door: OwnedFd) -> Result<Infallible, Error> {
     let mut next = myself(WAIT, container);
-    next.arg(pid.to_string());
     let keep = |error: io::Error| Error::io("keep open", "/proc/self/fd/0")(error);
     let lock = io::stdin().as_fd().try_clone_to_owned().map_err(keep)?;
     pass_on(&lock).map_err(keep)?;
-    if let Some(stdin) = &ends.idle_stdin {
-        pass_on(stdin).map_err(Error::io("keep open", "/dev/stdin"))?;
+    pass_on(&door).map_err(keep)?;
+    if let Some(stdin) = &ends.attached_stdin {
+        pass_on(stdin).map_err(keep)?;
     }
+    let process = &container.config().process;
+    let orders = Orders {
+        pid,
+        console: ends.console.is_some(),
+        stdin: ends.attached_stdin.as_ref().map(AsRawFd::as_raw_fd),
+        stdin_once: process.stdin_once,
+        door: Some(door.as_raw_fd()),
+    };
+    next.args(orders.to_args());
     // The container's outputs become the standard streams of the second form: descriptors that
-    // it finds without being told.
+    // it finds without being told. The first who is attached stays its standard error.
     let stdin = ends
         .console
         .or(ends.stdout)
@@ -166,36 +214,65 @@ fn go_on(container: &Container, pid: u32, ends: Ends) -> Result<Infallible, Erro
 ///
 /// # Errors
 /// When the end could not be recorded.
-pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Result<(), Error> {
+pub fn wait_for_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Result<(), Error> {
     hold_signals();
-    let pid: u32 = pid
-        .to_str()
-        .and_then(|pid| pid.parse().ok())
-        .unwrap_or_default();
+    let Some(orders) = Orders::from_args(args) else {
+        return Ok(());
+    };
     // A full disk costs the log, and not the container.
     let log = LogWriter::open(&folder.join("log.ndjson")).ok();
     let (stdin, stdout) = (io::stdin(), io::stdout());
+    let lost = |source| Error::Process {
+        action: "wait for",
+        pid: orders.pid,
+        source,
+    };
+    let console = orders.console.then(|| stdin.as_fd());
+    let input = match (console, orders.stdin) {
+        (Some(console), _) => {
+            let console = console.try_clone_to_owned().map_err(lost)?;
+            Some(Input::new(console, Source::EveryClient))
+        }
+        (None, Some(fd)) => Some(Input::new(
+            fds::received(fd),
+            if orders.stdin_once {
+                Source::FirstClient
+            } else {
+                Source::EveryClient
+            },
+        )),
+        (None, None) => None,
+    };
+    let clients = Clients::new(orders.door.map(fds::received), take_first());
     let supervision = Supervision {
-        pid,
+        pid: orders.pid,
         outputs: vec![
             Output::new(stdin.as_fd(), Stream::Stdout),
             Output::new(stdout.as_fd(), Stream::Stderr),
         ],
-        input: None,
+        input,
         log,
         pass_on: PassOn::No,
-        console: None,
+        console,
+        clients,
     };
-    let status = supervision.wait().map_err(|source| Error::Process {
-        action: "wait for",
-        pid,
-        source,
-    })?;
+    let (status, clients) = supervision.wait().map_err(lost)?;
     let folder = store::moved(folder);
-    let Some(mut container) = Container::read(root, folder)? else {
-        return Ok(());
-    };
-    let storage = container.storage()?;
-    let cgroup = Cgroup::open(&container.cgroup()?).ok();
-    super::run::finish(&mut container, &storage, Ok(status), cgroup.as_ref()).map(drop)
+    if let Some(mut container) = Container::read(root, folder)? {
+        let storage = container.storage()?;
+        let cgroup = Cgroup::open(&container.cgroup()?).ok();
+        super::run::finish(&mut container, &storage, Ok(status), cgroup.as_ref())?;
+    }
+    clients.dismiss(status.code());
+    Ok(())
+}
+
+/// The first who is attached, from our standard error.
+fn take_first() -> Option<Connection> {
+    let first = io::stderr().as_fd().try_clone_to_owned().ok()?;
+    let first = Connection::inherited(first)?;
+    // Nothing but the connection itself may keep it open.
+    let nothing = File::open("/dev/null").ok()?;
+    fds::become_stream(nothing.as_fd(), 2).ok()?;
+    Some(first)
 }

@@ -19,8 +19,8 @@ impl Container {
     /// # Errors
     /// [`Error::NoLog`] for a container that has none.
     pub fn log(&self) -> Result<LogReader, Error> {
-        let host = &self.config().host;
-        if host.auto_remove && !host.detached {
+        let config = self.config();
+        if config.host.auto_remove && !config.has_monitor() {
             return Err(Error::NoLog(self.name().clone()));
         }
         let path = self.log_path();

@@ -65,10 +65,16 @@ impl Container {
     /// [`Error::NotRunning`], [`Error::Paused`]; [`Error::Runtime`] where this system cannot.
     pub fn pause(&self) -> Result<(), Error> {
         self.process()?;
+        self.not_paused()?;
+        self.freeze(Freezer::Frozen)
+    }
+
+    /// Whether its processes can do what they are asked to.
+    pub(super) fn not_paused(&self) -> Result<(), Error> {
         if self.is_frozen() {
             return Err(Error::Paused(self.name().clone()));
         }
-        self.freeze(Freezer::Frozen)
+        Ok(())
     }
 
     /// Lets its processes go on.

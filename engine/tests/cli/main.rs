@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod attach;
 mod exec;
 mod filesystem;
 mod help;
