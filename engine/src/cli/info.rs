@@ -54,7 +54,7 @@ fn gather(globals: &Globals) -> Result<Value, super::Failure> {
         "Containers": containers.len(),
         "ContainersRunning": count(Phase::Running),
         "ContainersPaused": count(Phase::Paused),
-        "ContainersStopped": count(Phase::Created) + count(Phase::Exited),
+        "ContainersStopped": count(Phase::Created) + count(Phase::Restarting) + count(Phase::Exited),
         "Images": store.ids()?.len(),
         "Driver": store.storage().driver().name().to_string(),
         "LoggingDriver": "json-file",

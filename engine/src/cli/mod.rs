@@ -6,6 +6,7 @@ mod container;
 mod create;
 mod diff;
 mod each;
+mod events;
 mod exec;
 mod exit;
 mod images;
@@ -44,7 +45,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::container::{Error as ContainerError, monitor};
+use crate::container::{Error as ContainerError, health, monitor};
 use crate::storage::{DriverName, StorageError};
 
 pub use exit::{ENGINE, FAILED, Failure, NOT_EXECUTABLE, NOT_FOUND, OK, Outcome, WithCode};
@@ -104,6 +105,7 @@ enum Verb {
     Exec(exec::Args),
     Ps(ps::Args),
     Logs(logs::Args),
+    Events(events::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
     Kill(kill::Args),
@@ -135,14 +137,17 @@ impl Globals {
 
 /// The forms of the monitor (see [`monitor`]) are called by keel itself, never by users; they are
 /// looked for before anything else, so that one that waits has touched as little as possible.
-fn as_monitor(args: &[OsString]) -> Option<Result<(), ContainerError>> {
+fn as_monitor(args: &[OsString]) -> Option<Result<u8, ContainerError>> {
     let [_, verb, root, folder, rest @ ..] = args else {
         return None;
     };
     let (root, folder) = (Path::new(root), PathBuf::from(folder));
     match (verb.to_str()?, rest) {
-        (monitor::START, args) => Some(monitor::start_container(root, folder, args)),
-        (monitor::WAIT, orders) => Some(monitor::wait_for_container(root, folder, orders)),
+        (monitor::START, args) => Some(monitor::start_container(root, folder, args).map(|()| OK)),
+        (health::PROBE, []) => Some(health::probe(root, folder)),
+        (monitor::WAIT, orders) => {
+            Some(monitor::wait_for_container(root, folder, orders).map(|()| OK))
+        }
         _ => None,
     }
 }
@@ -152,7 +157,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(result) = as_monitor(&args) {
         // Its streams are the container's: there is nobody to tell.
-        return ExitCode::from(if result.is_ok() { OK } else { FAILED });
+        return ExitCode::from(result.unwrap_or(FAILED));
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -175,6 +180,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Exec(args) => exec::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Events(args) => events::run(&args, globals),
         Verb::Inspect(args) => inspect::run(&args, globals),
         Verb::Diff(args) => diff::run(&args, globals),
         Verb::Kill(args) => kill::run(&args, globals),

@@ -7,9 +7,10 @@ use crate::container::Request;
 use crate::container::config::{HostConfig, ImageDefaults, ImageUsed, ProcessWishes};
 use crate::container::name::Name;
 use crate::container::options::{
-    Bytes, CapabilityChange, Cpus, Device, EnvVar, Label, Network, Seccomp, SecurityOpt, Signal,
-    SwapLimit, Tmpfs, Ulimit, Volume,
+    Bytes, CapabilityChange, Cpus, Device, EnvVar, Label, LogConfig, LogDriver, LogOption, Network,
+    RestartPolicy, Seccomp, SecurityOpt, Signal, Span, SwapLimit, Tmpfs, Ulimit, Volume,
 };
+use crate::image::config::Healthcheck;
 use crate::image::store::{Hold, Image, Store};
 
 /// A container to be made.
@@ -25,6 +26,9 @@ pub(super) struct Recipe {
     /// Remove it when it ends
     #[arg(long)]
     rm: bool,
+    /// Whether to start it again when it ends: no, on-failure[:N], always, unless-stopped
+    #[arg(long, value_name = "POLICY", default_value_t, conflicts_with = "rm")]
+    restart: RestartPolicy,
     /// Keep standard input open
     #[arg(short, long)]
     interactive: bool,
@@ -56,6 +60,35 @@ pub(super) struct Recipe {
     /// What `keel stop` sends [default: the image's, or SIGTERM]
     #[arg(long, value_name = "SIGNAL", help_heading = "Process")]
     stop_signal: Option<Signal>,
+
+    /// Where its output is kept: json-file, local, syslog, journald or none
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = "Log")]
+    log_driver: LogDriver,
+    /// How: `max-size=10m`, `max-file=3`, `tag=web`, `labels=a,b`, `env=A,B`, and more
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Log")]
+    log_opt: Vec<LogOption>,
+    /// A shell command that tells, by exit code 0, that it is well
+    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
+    health_cmd: Option<String>,
+    /// Between two looks [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    health_interval: Option<Span>,
+    /// How long one look may take [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    health_timeout: Option<Span>,
+    /// Failures in a row that make it unhealthy [default: 3]
+    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
+    #[arg(value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
+    health_retries: Option<i64>,
+    /// How long failures do not count after the start [default: 0s]
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    health_start_period: Option<Span>,
+    /// Between two looks during that time [default: 5s]
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    health_start_interval: Option<Span>,
+    /// Do not look, whatever the image says
+    #[arg(long, help_heading = "Health", conflicts_with_all = ["health_cmd", "health_interval", "health_timeout", "health_retries", "health_start_period", "health_start_interval"])]
+    no_healthcheck: bool,
 
     /// Show a file or folder of the host
     #[arg(
@@ -193,6 +226,7 @@ impl Recipe {
 
 /// What the flags ask for, of this image.
 fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Failure> {
+    let healthcheck = healthcheck(&args);
     let mut no_new_privileges = None;
     let mut seccomp = Seccomp::default();
     for option in args.security_opt {
@@ -201,6 +235,7 @@ fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Fa
             SecurityOpt::Seccomp(wanted) => seccomp = wanted,
         }
     }
+    let log = LogConfig::new(args.log_driver, args.log_opt).or_code(ENGINE)?;
     let labels = args.label.into_iter().map(|label| (label.key, label.value));
     Ok(Request {
         name: args.name,
@@ -222,6 +257,7 @@ fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Fa
             tty: args.tty,
             open_stdin: args.interactive,
             stdin_once: args.interactive && detached != Detached::Yes,
+            healthcheck,
         },
         host: HostConfig {
             auto_remove: args.rm,
@@ -245,6 +281,8 @@ fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Fa
             pids_limit: args.pids_limit,
             cgroup: args.cgroup_parent,
             network: args.network,
+            restart: args.restart,
+            log,
         },
     })
 }
@@ -263,5 +301,25 @@ fn defaults(image: Image) -> Result<ImageDefaults, Failure> {
         user: config.user,
         labels: config.labels,
         stop_signal,
+        healthcheck: config.healthcheck,
+        shell: config.shell,
     })
+}
+
+/// What the user wants of health checks.
+fn healthcheck(args: &Recipe) -> Healthcheck {
+    let span = |span: Option<Span>| span.map_or(0, Span::nanoseconds);
+    let test = match &args.health_cmd {
+        _ if args.no_healthcheck => vec!["NONE".to_owned()],
+        Some(command) => vec!["CMD-SHELL".to_owned(), command.clone()],
+        None => Vec::new(),
+    };
+    Healthcheck {
+        test,
+        interval: span(args.health_interval),
+        timeout: span(args.health_timeout),
+        start_period: span(args.health_start_period),
+        start_interval: span(args.health_start_interval),
+        retries: args.health_retries.unwrap_or(0),
+    }
 }

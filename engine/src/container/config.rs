@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::health;
 use super::id::ContainerId;
 use super::name::Name;
 use super::options::{
-    Bytes, CapabilityChange, Cpus, Device, EnvVar, Network, Seccomp, Signal, SwapLimit, Tmpfs,
-    Ulimit, Volume,
+    Bytes, CapabilityChange, Cpus, Device, EnvVar, LogConfig, Network, RestartPolicy, Seccomp,
+    Signal, SwapLimit, Tmpfs, Ulimit, Volume,
 };
+use crate::image::config::Healthcheck;
 
 /// The version of the format of `config.json`.
 pub const SCHEMA: &str = "keel.container/1";
@@ -45,7 +47,10 @@ impl Config {
     /// their starter's children, which is one process and two executions less.
     pub fn has_monitor(&self) -> bool {
         // At a terminal the detach keys can be typed.
-        self.host.detached || self.process.tty
+        self.host.detached
+            || self.process.tty
+            || self.host.restart != RestartPolicy::No
+            || health::is_wanted(self.process.healthcheck.as_ref())
     }
 }
 
@@ -84,6 +89,12 @@ pub struct ProcessConfig {
     /// Whether that ends when the first who is attached has nothing more to say.
     #[serde(default)]
     pub stdin_once: bool,
+    /// How to tell whether it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    /// The words before a health check that is a shell script; empty: `/bin/sh -c`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
 }
 
 /// What surrounds the command, and its limits.
@@ -136,6 +147,12 @@ pub struct HostConfig {
     pub cgroup: String,
     /// How it is connected.
     pub network: Network,
+    /// Whether it is started again when it has ended.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Where its output is kept.
+    #[serde(default)]
+    pub log: LogConfig,
 }
 
 /// What an image suggests.
@@ -155,6 +172,10 @@ pub struct ImageDefaults {
     pub labels: BTreeMap<String, String>,
     /// What stops it.
     pub stop_signal: Option<Signal>,
+    /// How to tell whether it is well.
+    pub healthcheck: Option<Healthcheck>,
+    /// The words before a shell script.
+    pub shell: Vec<String>,
 }
 
 /// What the user wants other than the image suggests.
@@ -182,6 +203,8 @@ pub struct ProcessWishes {
     pub open_stdin: bool,
     /// Whoever starts it attaches, with `--interactive`.
     pub stdin_once: bool,
+    /// `--health-*`; what is zero or empty is the image's.
+    pub healthcheck: Healthcheck,
 }
 
 impl ProcessConfig {
@@ -231,6 +254,8 @@ impl ProcessConfig {
             tty: wishes.tty,
             open_stdin: wishes.open_stdin,
             stdin_once: wishes.stdin_once,
+            healthcheck: healthcheck(image.healthcheck, wishes.healthcheck),
+            shell: image.shell,
         }
     }
 
@@ -239,6 +264,25 @@ impl ProcessConfig {
         let parts = self.entrypoint.iter().chain(&self.cmd);
         parts.cloned().collect()
     }
+}
+
+/// The image's health check with the user's wishes laid over it.
+fn healthcheck(image: Option<Healthcheck>, wishes: Healthcheck) -> Option<Healthcheck> {
+    let image = image.unwrap_or_default();
+    let or = |wish: i64, image: i64| if wish == 0 { image } else { wish };
+    let merged = Healthcheck {
+        test: if wishes.test.is_empty() {
+            image.test
+        } else {
+            wishes.test
+        },
+        interval: or(wishes.interval, image.interval),
+        timeout: or(wishes.timeout, image.timeout),
+        start_period: or(wishes.start_period, image.start_period),
+        start_interval: or(wishes.start_interval, image.start_interval),
+        retries: or(wishes.retries, image.retries),
+    };
+    (merged != Healthcheck::default()).then_some(merged)
 }
 
 /// Lays the user's variables over an environment.

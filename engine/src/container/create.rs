@@ -84,5 +84,7 @@ pub(super) fn make(
         reserved.abandon();
         return Err(error.into());
     }
-    reserved.publish(root, config, durability)
+    let (container, hold) = reserved.publish(root, config, durability)?;
+    container.tell("create", &[]);
+    Ok((container, hold))
 }

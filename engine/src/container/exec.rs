@@ -9,10 +9,11 @@ use super::attach::session::{Session, own_size};
 use super::attach::socket::Connection;
 use super::attach::{DetachKeys, Interaction, Left, SigProxy, TakeInput};
 use super::config::{HostConfig, ProcessConfig, apply_env};
+use super::id::ContainerId;
 use super::monitor::Refusal;
 use super::options::EnvVar;
 use super::start::chain;
-use super::stdio::{self, Attach, Logging, Wishes};
+use super::stdio::{self, Attach, Ends, Logging, Wishes};
 use super::supervise::{Input, PassOn, Source, Supervision, hold_signals};
 use super::user::Identity;
 use super::{Container, Error, facts, spec};
@@ -39,6 +40,15 @@ pub struct ExecRequest {
     pub privileged: bool,
 }
 
+/// A command that runs in a container.
+#[derive(Debug)]
+pub(super) struct Execution {
+    /// Names it in events.
+    id: ContainerId,
+    pub(super) process: runtime::Process,
+    pub(super) ends: Ends,
+}
+
 impl Container {
     /// Runs a command in the container and waits for its end, passing on streams and signals. At a
     /// terminal, the detach keys leave it running.
@@ -55,20 +65,23 @@ impl Container {
             attach: Attach::Foreground,
             logging: Logging::Off,
             size: own_size().ok(),
+            restarts: 0,
         };
-        let (process, mut ends) = self.start_exec(request, wishes)?;
-        let lost = lost(process.pid());
-        let input = ends.input(wishes).map_err(&lost)?;
+        let mut execution = self.start_exec(request, wishes)?;
+        let lost = lost(execution.process.pid());
+        let input = execution.ends.input(wishes).map_err(&lost)?;
         let supervision = Supervision {
-            pid: process.pid(),
-            outputs: ends.outputs(),
+            pid: execution.process.pid(),
+            outputs: execution.ends.outputs(),
             input,
             log: None,
             pass_on: PassOn::Yes,
-            console: ends.console(),
+            console: execution.ends.console(),
             clients: Clients::default(),
+            health: None,
         };
         let (status, _) = supervision.wait().map_err(lost)?;
+        self.tell_exec_end(&execution, status.code());
         Ok(Left::Exited(status.code()))
     }
 
@@ -86,6 +99,7 @@ impl Container {
             attach: Attach::Detached,
             logging: Logging::Off,
             size: own_size().ok(),
+            restarts: 0,
         };
         hold_signals();
         // This process has no other thread.
@@ -116,23 +130,26 @@ impl Container {
     fn hold_exec(&self, request: ExecRequest, wishes: Wishes, client: Connection) {
         let mut clients = Clients::new(None, Some(client));
         let result = leave_caller(&clients).and_then(|()| self.start_exec(request, wishes));
-        let result = result.and_then(|(process, ends)| {
-            let lost = lost(process.pid());
+        let result = result.and_then(|execution| {
+            let (pid, ends) = (execution.process.pid(), &execution.ends);
+            let lost = lost(pid);
             let input = ends.console().map(|console| {
                 let console = console.try_clone_to_owned()?;
                 Ok(Input::new(console, Source::EveryClient))
             });
             let supervision = Supervision {
-                pid: process.pid(),
+                pid,
                 outputs: ends.outputs(),
                 input: input.transpose().map_err(&lost)?,
                 log: None,
                 pass_on: PassOn::No,
                 console: ends.console(),
                 clients: std::mem::take(&mut clients),
+                health: None,
             };
             let (status, rest) = supervision.wait().map_err(lost)?;
             clients = rest;
+            self.tell_exec_end(&execution, status.code());
             Ok(status.code())
         });
         match result {
@@ -149,21 +166,16 @@ impl Container {
     /// # Errors
     /// As [`exec`](Self::exec).
     pub fn exec_detached(&self, request: ExecRequest) -> Result<(), Error> {
-        let wishes = Wishes {
-            tty: false,
-            open_stdin: false,
-            attach: Attach::Detached,
-            logging: Logging::Off,
-            size: None,
-        };
-        self.start_exec(request, wishes).map(drop)
+        self.start_probe(request).map(drop)
     }
 
-    fn start_exec(
-        &self,
-        request: ExecRequest,
-        wishes: Wishes,
-    ) -> Result<(runtime::Process, stdio::Ends), Error> {
+    fn start_exec(&self, request: ExecRequest, wishes: Wishes) -> Result<Execution, Error> {
+        let id = ContainerId::random().map_err(Error::io("read", "/dev/urandom"))?;
+        let command = request.args.join(" ");
+        let told = |step: &str| {
+            let details = [("execID", id.as_str())];
+            self.tell(&format!("{step}: {command}"), &details);
+        };
         let target = self.process()?;
         self.not_paused()?;
         let root = format!("/proc/{}/root", target.pid);
@@ -210,7 +222,34 @@ impl Container {
             console,
         })?;
         ends.take_console(&mut started);
-        Ok((started, ends))
+        told("exec_create");
+        told("exec_start");
+        Ok(Execution {
+            id,
+            process: started,
+            ends,
+        })
+    }
+
+    /// Starts a command whose output goes to pipes that the caller reads.
+    pub(super) fn start_probe(&self, request: ExecRequest) -> Result<Execution, Error> {
+        let wishes = Wishes {
+            tty: false,
+            open_stdin: false,
+            attach: Attach::Detached,
+            logging: Logging::Off,
+            size: None,
+            restarts: 0,
+        };
+        self.start_exec(request, wishes)
+    }
+
+    pub(super) fn tell_exec_end(&self, execution: &Execution, code: u8) {
+        let details = [
+            ("execID", execution.id.as_str()),
+            ("exitCode", &*code.to_string()),
+        ];
+        self.tell("exec_die", &details);
     }
 }
 

@@ -28,7 +28,7 @@ impl Container {
             "HostsPath": file("hosts"),
             "LogPath": self.log_path().display().to_string(),
             "Name": format!("/{}", config.name),
-            "RestartCount": 0,
+            "RestartCount": self.state().restarts,
             "Driver": config.driver,
             "Platform": "linux",
             "HostConfig": inspect_host(host),
@@ -57,6 +57,7 @@ impl Container {
                 "Entrypoint": process.entrypoint,
                 "Labels": process.labels,
                 "StopSignal": process.stop_signal,
+                "Healthcheck": process.healthcheck,
             },
             "NetworkSettings": {"Networks": {"none": {}}, "Ports": {}},
         })
@@ -64,11 +65,11 @@ impl Container {
 
     fn inspect_state(&self) -> Value {
         let (state, phase) = (self.state(), self.phase());
-        json!({
+        let mut all = json!({
             "Status": phase.as_str(),
             "Running": phase.is_live(),
             "Paused": phase == Phase::Paused,
-            "Restarting": false,
+            "Restarting": phase == Phase::Restarting,
             "OOMKilled": state.oom_killed,
             "Dead": false,
             "Pid": state.process.as_ref().map_or(0, |Incarnation { pid, .. }| *pid),
@@ -76,7 +77,12 @@ impl Container {
             "Error": state.error,
             "StartedAt": state.started.as_deref().unwrap_or(NEVER),
             "FinishedAt": state.finished.as_deref().unwrap_or(NEVER),
-        })
+        });
+        // As Docker has it: only of containers that are looked at.
+        if let (Some(health), Some(fields)) = (self.health(), all.as_object_mut()) {
+            fields.insert("Health".to_owned(), json!(health));
+        }
+        all
     }
 }
 
@@ -109,6 +115,10 @@ fn inspect_host(host: &HostConfig) -> Value {
     };
     json!({
         "AutoRemove": host.auto_remove,
+        "RestartPolicy": {
+            "Name": host.restart.name(),
+            "MaximumRetryCount": host.restart.maximum_retry_count(),
+        },
         "Binds": binds.collect::<Vec<_>>(),
         "Tmpfs": tmpfs.collect::<serde_json::Map<_, _>>(),
         "CapAdd": names(&host.cap_add),
@@ -131,7 +141,7 @@ fn inspect_host(host: &HostConfig) -> Value {
             "CgroupPermissions": device.cgroup_permissions,
         })).collect::<Vec<_>>(),
         "Ulimits": host.ulimits.iter().map(super::options::Ulimit::inspect).collect::<Vec<_>>(),
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": host.log.driver.as_str(), "Config": host.log.options},
     })
 }
 

@@ -9,27 +9,34 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
 use super::attach::clients::Clients;
 use super::attach::socket::{self, Connection};
-use super::logs::{LogWriter, Stream};
-use super::orders::Orders;
+use super::health::{self, Schedule, Times};
+use super::logs::{LogTarget, LogWriter, Stream};
+use super::options::{Asked, next_delay};
+use super::orders::{Orders, Restarted};
+use super::record::LOG;
+use super::record::Next;
 use super::start::{Started, chain, put_down, start};
+use super::state::{State, Status};
 use super::stdio::{Attach, Ends, Logging, Wishes};
 use super::store::Hold;
 use super::supervise::{Input, Output, PassOn, Source, Supervision, hold_signals};
 use super::{Container, Error, store};
 use crate::runtime::cgroup::Cgroup;
+use crate::storage::Storage;
 use crate::sys::fds;
 
-/// The verb of the first form: `keel monitor-start ROOT FOLDER [ROWSxCOLUMNS]`. Not for users.
+/// The verb of the first form: `keel monitor-start ROOT FOLDER WORD…`. Not for users.
 pub const START: &str = "monitor-start";
 /// The verb of the second form: `keel monitor-wait ROOT FOLDER ORDER…`. Not for users.
 pub const WAIT: &str = "monitor-wait";
@@ -49,13 +56,18 @@ type Report = Result<(), Refusal>;
 
 /// This very program, also when its file was replaced meanwhile.
 fn myself(verb: &str, container: &Container) -> Command {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = executable();
     command
-        .arg0("keel")
         .arg(verb)
         .arg(container.root())
-        .arg(container.folder())
-        .env_clear();
+        .arg(container.folder());
+    command
+}
+
+/// This program, to be told what to do.
+pub(super) fn executable() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("keel").env_clear();
     command
 }
 
@@ -82,7 +94,7 @@ pub(super) fn spawn(container: &Container, hold: Hold, first: Option<First>) -> 
         Some(First { connection, size }) => {
             command.stderr(Stdio::from(connection.into_fd()));
             if let Some((rows, columns)) = size {
-                command.arg(format!("{rows}x{columns}"));
+                command.arg(format!("size={rows}x{columns}"));
             }
         }
     }
@@ -128,15 +140,26 @@ pub fn start_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Resul
     let Some(mut container) = Container::read(root, folder)? else {
         return Ok(());
     };
+    let occasion = Occasion::from_args(args);
     let process = &container.config().process;
     let wishes = Wishes {
         tty: process.tty,
         open_stdin: process.open_stdin,
         attach: Attach::Detached,
         logging: Logging::On,
-        size: args.first().and_then(|size| parse_size(size.to_str()?)),
+        size: occasion.size,
+        restarts: occasion.restarted.times,
     };
     let storage = container.storage()?;
+    let target = LogTarget::of(container.config());
+    let target = target.and_then(|target| target.check().map(|()| target));
+    let target = match target {
+        Ok(target) => target,
+        Err(error) => {
+            container.record_failure(&error)?;
+            return report(&mut container, &storage, Err(&error));
+        }
+    };
     let result = start(&mut container, &storage, wishes).and_then(|started| {
         let door = socket::make(container.folder());
         match door.map_err(Error::io("listen in", container.folder())) {
@@ -147,12 +170,34 @@ pub fn start_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Resul
             }
         }
     });
-    let report = result.as_ref().map(drop).map_err(|error| Refusal {
+    report(&mut container, &storage, result.as_ref().map(drop))?;
+    let Ok((Started { process, ends }, door)) = result else {
+        return Ok(());
+    };
+    let Err(error) = go_on(
+        &container,
+        process.pid(),
+        ends,
+        &door,
+        occasion.restarted,
+        &target,
+    );
+    put_down(&process);
+    Err(error)
+}
+
+/// Says whether the container has started. One that has not and removes itself is gone then.
+fn report(
+    container: &mut Container,
+    storage: &Storage,
+    result: Result<(), &Error>,
+) -> Result<(), Error> {
+    let report: Report = result.map_err(|error| Refusal {
         code: error.exit_code(),
         message: chain(error, "\n  because: "),
     });
     if report.is_err() && container.config().host.auto_remove {
-        container.remove_from(&storage)?;
+        container.remove_from(storage)?;
     }
     let sent = serde_json::to_vec(&report).map_err(io::Error::from);
     let sent = sent.and_then(|bytes| {
@@ -162,12 +207,31 @@ pub fn start_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Resul
     });
     // A caller that was killed meanwhile asked for a container that runs without it.
     drop(sent);
-    let Ok((Started { process, ends }, door)) = result else {
-        return Ok(());
-    };
-    let Err(error) = go_on(&container, process.pid(), ends, door);
-    put_down(&process);
-    Err(error)
+    Ok(())
+}
+
+/// What the first form is told.
+#[derive(Debug, Default)]
+struct Occasion {
+    /// The terminal's size: `size=ROWSxCOLUMNS`.
+    size: Option<(u16, u16)>,
+    restarted: Restarted,
+}
+
+impl Occasion {
+    fn from_args(args: &[OsString]) -> Self {
+        let mut occasion = Self::default();
+        let words = args.iter().filter_map(|arg| arg.to_str()?.split_once('='));
+        for (name, value) in words {
+            if name == "size" {
+                occasion.size = parse_size(value);
+            } else {
+                // Words of a later version change nothing.
+                let _ = occasion.restarted.take(name, value);
+            }
+        }
+        occasion
+    }
 }
 
 /// `ROWSxCOLUMNS`
@@ -177,12 +241,19 @@ fn parse_size(text: &str) -> Option<(u16, u16)> {
 }
 
 /// Executes the second form.
-fn go_on(container: &Container, pid: u32, ends: Ends, door: OwnedFd) -> Result<Infallible, Error> {
+fn go_on(
+    container: &Container,
+    pid: u32,
+    ends: Ends,
+    door: &OwnedFd,
+    restarted: Restarted,
+    target: &LogTarget,
+) -> Result<Infallible, Error> {
     let mut next = myself(WAIT, container);
     let keep = |error: io::Error| Error::io("keep open", "/proc/self/fd/0")(error);
     let lock = io::stdin().as_fd().try_clone_to_owned().map_err(keep)?;
     pass_on(&lock).map_err(keep)?;
-    pass_on(&door).map_err(keep)?;
+    pass_on(door).map_err(keep)?;
     if let Some(stdin) = &ends.attached_stdin {
         pass_on(stdin).map_err(keep)?;
     }
@@ -193,6 +264,14 @@ fn go_on(container: &Container, pid: u32, ends: Ends, door: OwnedFd) -> Result<I
         stdin: ends.attached_stdin.as_ref().map(AsRawFd::as_raw_fd),
         stdin_once: process.stdin_once,
         door: Some(door.as_raw_fd()),
+        lock: Some(lock.as_raw_fd()),
+        restarted,
+        health: process
+            .healthcheck
+            .as_ref()
+            .filter(|check| health::is_wanted(Some(check)))
+            .map(Times::of),
+        log: serde_json::to_string(target).unwrap_or_default(),
     };
     next.args(orders.to_args());
     // The container's outputs become the standard streams of the second form: descriptors that
@@ -220,7 +299,8 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Re
         return Ok(());
     };
     // A full disk costs the log, and not the container.
-    let log = LogWriter::open(&folder.join("log.ndjson")).ok();
+    let target = serde_json::from_str::<LogTarget>(&orders.log).ok();
+    let log = target.and_then(|target| LogWriter::open(target, &folder.join(LOG)).ok());
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let lost = |source| Error::Process {
         action: "wait for",
@@ -243,6 +323,12 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Re
         )),
         (None, None) => None,
     };
+    // A look must not keep the lock, nor anything else, when we are gone.
+    seal().map_err(Error::io("close the descriptors in", "/proc/self/fd"))?;
+    let health = orders.health.map(|times| {
+        let command = [health::PROBE.into(), root.into(), folder.clone().into()];
+        Schedule::new(times, command.to_vec())
+    });
     let clients = Clients::new(orders.door.map(fds::received), take_first());
     let supervision = Supervision {
         pid: orders.pid,
@@ -255,16 +341,58 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Re
         pass_on: PassOn::No,
         console,
         clients,
+        health,
     };
+    let began = Instant::now();
     let (status, clients) = supervision.wait().map_err(lost)?;
     let folder = store::moved(folder);
-    if let Some(mut container) = Container::read(root, folder)? {
-        let storage = container.storage()?;
-        let cgroup = Cgroup::open(&container.cgroup()?).ok();
+    let Some(mut container) = Container::read(root, folder)? else {
+        clients.dismiss(status.code());
+        return Ok(());
+    };
+    let storage = container.storage()?;
+    let cgroup = Cgroup::open(&container.cgroup()?).ok();
+    // As it is now: it may have been changed meanwhile.
+    let policy = container.config().host.restart;
+    let asked = container.asked_to_end();
+    if !policy.after_end(status.code(), asked, orders.restarted.times) {
         super::run::finish(&mut container, &storage, Ok(status), cgroup.as_ref())?;
+        clients.dismiss(status.code());
+        return Ok(());
     }
+    container.end(status, &storage, cgroup.as_ref(), Next::Restart)?;
     clients.dismiss(status.code());
-    Ok(())
+    let restarted = Restarted {
+        times: orders.restarted.times.saturating_add(1),
+        delay: next_delay(orders.restarted.delay, began.elapsed()),
+    };
+    start_again(&mut container, orders.lock, restarted)
+}
+
+/// Waits, and becomes the first form again; unless somebody asks the container to end meanwhile.
+fn start_again(
+    container: &mut Container,
+    lock: Option<RawFd>,
+    restarted: Restarted,
+) -> Result<(), Error> {
+    let asked = container.wait_unless_asked(restarted.delay)?;
+    container.refresh()?;
+    let Some(lock) = lock.filter(|_| asked == Asked::No) else {
+        let ended = State {
+            status: Status::Exited,
+            ..container.state().clone()
+        };
+        return container.record(ended);
+    };
+    seal().map_err(Error::io("close the descriptors in", "/proc/self/fd"))?;
+    let mut first = myself(START, container);
+    let failed = first
+        .args(restarted.to_args())
+        .stdin(Stdio::from(fds::received(lock)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .exec();
+    Err(Error::Monitor(failed.to_string()))
 }
 
 /// The first who is attached, from our standard error.

@@ -6,7 +6,8 @@ use super::attach::clients::Clients;
 use super::attach::{Interaction, Left, socket};
 use super::create::{Request, make};
 use super::id::ContainerId;
-use super::logs::LogWriter;
+use super::logs::{LogTarget, LogWriter};
+use super::record::Next;
 use super::start::{Started, put_down, start};
 use super::stdio::{Attach, Logging, Wishes};
 use super::supervise::{PassOn, Supervision};
@@ -52,6 +53,7 @@ fn run_here(container: &mut Container, storage: &Storage) -> Result<ExitStatus, 
             Logging::On
         },
         size: None,
+        restarts: 0,
     };
     let mut started = None;
     let result = start(container, storage, wishes).and_then(|new| {
@@ -80,7 +82,9 @@ fn attend(
         Logging::Off => (None, None),
         Logging::On => {
             let path = container.log_path();
-            let log = LogWriter::open(&path).map_err(Error::io("open", path))?;
+            let target = LogTarget::of(container.config())?;
+            target.check()?;
+            let log = LogWriter::open(target, &path).map_err(Error::io("open", path))?;
             let door = socket::make(container.folder());
             let door = door.map_err(Error::io("listen in", container.folder()))?;
             (Some(log), Some(door))
@@ -101,6 +105,7 @@ fn attend(
         pass_on: PassOn::Yes,
         console: None,
         clients: Clients::new(door, None),
+        health: None,
     };
     supervision.wait().map_err(lost)
 }
@@ -113,7 +118,7 @@ pub(super) fn finish(
     cgroup: Option<&Cgroup>,
 ) -> Result<ExitStatus, Error> {
     if let Ok(status) = &result {
-        container.end(*status, storage, cgroup)?;
+        container.end(*status, storage, cgroup, Next::Over)?;
     }
     if container.config().host.auto_remove {
         container.remove_from(storage)?;

@@ -51,6 +51,8 @@ pub(super) struct Wishes {
     pub(super) logging: Logging,
     /// The terminal's size at first, where it is known.
     pub(super) size: Option<(u16, u16)>,
+    /// How often it was started again before.
+    pub(super) restarts: u32,
 }
 
 /// Our ends of the streams.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -15,6 +16,7 @@ use nix::unistd::{read, write};
 use super::attach::clients::{Clients, LAST_WORDS, Patience, Wish};
 use super::attach::frame::{self, Notice};
 use super::attach::socket::Connection;
+use super::health::Schedule;
 use super::logs::{LogWriter, Stream};
 use crate::runtime::ExitStatus;
 use crate::sys::{signals, terminal};
@@ -112,6 +114,8 @@ pub(super) struct Supervision<'a> {
     pub(super) console: Option<BorrowedFd<'a>>,
     /// Whoever is attached.
     pub(super) clients: Clients,
+    /// When to look whether it is well.
+    pub(super) health: Option<Schedule>,
 }
 
 /// Something to wait for.
@@ -273,7 +277,9 @@ impl Supervision<'_> {
         }
         loop {
             if let Some(status) = reap(self.pid)? {
-                // What it wrote before it ended is still in the pipes.
+                // What it wrote before it ended is still in the pipes, and who came before that
+                // may still be at the door.
+                self.clients.admit();
                 self.copy_outputs(&signals)?;
                 if let Some(log) = &mut self.log {
                     drop(log.finish());
@@ -286,6 +292,9 @@ impl Supervision<'_> {
             }
             self.copy_outputs(&signals)?;
             self.attend(&ready)?;
+            if let Some(health) = &mut self.health {
+                health.go_on();
+            }
         }
     }
 
@@ -320,7 +329,12 @@ impl Supervision<'_> {
             }
         }
         let (tokens, mut polled): (Vec<_>, Vec<_>) = watched.into_iter().unzip();
-        match poll(&mut polled, PollTimeout::NONE) {
+        // Rounded up, so that the last step is not a busy loop.
+        let due = self.health.as_ref().and_then(Schedule::due_in);
+        let limit = due.map_or(PollTimeout::NONE, |due| {
+            PollTimeout::try_from(due + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut polled, limit) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }

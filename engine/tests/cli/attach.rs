@@ -317,7 +317,16 @@ fn a_container_in_the_foreground_can_be_listened_to() {
     );
     let lines = await_line(&mut child, "ready");
     let listener = piped(&keel, &["attach", "--no-stdin", "job"]);
-    while !has_socket(listener.id()) {
+    let attached = [
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--filter",
+        "event=attach",
+    ];
+    while keel.call(attached).success().is_empty() {
         std::thread::yield_now();
     }
     drop(child.stdin.take());

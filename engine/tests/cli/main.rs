@@ -8,8 +8,10 @@
 )]
 
 mod attach;
+mod events;
 mod exec;
 mod filesystem;
+mod health;
 mod help;
 mod isolation;
 mod keel;
@@ -17,6 +19,8 @@ mod life;
 mod lifecycle;
 mod limits;
 mod listing;
+mod logs;
+mod restart;
 mod run;
 mod terminal;
 mod upkeep;

@@ -69,11 +69,15 @@ impl Clients {
         &self.connected
     }
 
-    /// Lets in whoever waits at the door. Who may not come in, or left, is no failure.
+    /// Lets in whoever waits at the door, as long as there is room. Who may not come in, or left,
+    /// is no failure.
     pub(in crate::container) fn admit(&mut self) {
-        let Some(door) = &self.door else { return };
-        if let Ok(Some(new)) = Connection::accept(door.as_fd()) {
-            self.connected.push(new);
+        while let Some(door) = self.door() {
+            match Connection::accept(door.as_fd()) {
+                Ok(Some(new)) => self.connected.push(new),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Ok(None) | Err(_) => break,
+            }
         }
     }
 

@@ -4,10 +4,10 @@
 use crate::container::logs::Stream;
 use crate::container::monitor::Refusal;
 
-/// The most bytes of a stream in one message.
-pub(in crate::container) const PAYLOAD: usize = 16 << 10;
 /// The longest message.
-pub(super) const MAX: usize = PAYLOAD + 1;
+pub(super) const MAX: usize = 16 << 10;
+/// The most bytes of a stream in one message.
+pub(in crate::container) const PAYLOAD: usize = MAX - 1;
 
 const INPUT: u8 = b'I';
 const INPUT_END: u8 = b'E';

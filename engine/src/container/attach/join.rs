@@ -19,11 +19,13 @@ impl Container {
         self.process()?;
         self.not_paused()?;
         supervise::hold_signals();
-        let connection = Connection::to(self.folder()).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+        let connection = Connection::to(self.folder()).map_err(|error| {
+            let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+            if nobody.contains(&error.kind()) {
                 Error::NotAttachable(self.name().clone())
+            } else {
+                Error::io("connect to", self.folder().join("attach.sock"))(error)
             }
-            _ => Error::io("connect to", self.folder().join("attach.sock"))(error),
         })?;
         self.take_part(connection, interaction)
     }
@@ -72,6 +74,11 @@ impl Container {
             tty: process.tty,
             send: &send,
         };
-        session.run()
+        self.tell("attach", &[]);
+        let left = session.run()?;
+        if left == Left::Detached {
+            self.tell("detach", &[]);
+        }
+        Ok(left)
     }
 }

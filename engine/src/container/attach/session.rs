@@ -99,13 +99,13 @@ impl Session<'_> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&SigSet::all(), flags)?;
         let mut watch = self.tty.then(|| Watch::new(self.interaction.keys.clone()));
-        let mut reading = self.interaction.input == TakeInput::Yes;
+        let mut input = self.interaction.input;
         let mut pending = Pending::default();
         let mut hears = true;
         let mut buffer = Vec::new();
         self.tell_size(&mut buffer);
         loop {
-            let ready = self.wait(&signals, reading && pending.is_empty(), &pending)?;
+            let ready = self.wait(&signals, input, &pending)?;
             if ready.signal {
                 if let Some(left) = self.heed(&signals, &mut buffer)? {
                     return Ok(Ok(left));
@@ -117,8 +117,10 @@ impl Session<'_> {
                 }
             }
             if ready.input {
-                let typed = self.read_input(&mut pending, &mut watch)?;
-                reading &= !pending.is_last;
+                let typed = read_input(&mut pending, &mut watch)?;
+                if pending.is_last {
+                    input = TakeInput::No;
+                }
                 if typed == Typed::Detach {
                     self.pass_on(&mut pending, &mut buffer);
                     return Ok(Ok(Left::Detached));
@@ -131,7 +133,7 @@ impl Session<'_> {
     }
 
     /// Waits until there is something to do.
-    fn wait(&self, signals: &SignalFd, reading: bool, pending: &Pending) -> io::Result<Ready> {
+    fn wait(&self, signals: &SignalFd, input: TakeInput, pending: &Pending) -> io::Result<Ready> {
         let stdin = io::stdin();
         let mut socket = PollFlags::POLLIN;
         socket.set(PollFlags::POLLOUT, !pending.is_empty());
@@ -139,7 +141,7 @@ impl Session<'_> {
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.connection.as_fd(), socket),
         ];
-        if reading {
+        if input == TakeInput::Yes && pending.is_empty() {
             polled.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
         }
         match poll(&mut polled, PollTimeout::NONE) {
@@ -207,26 +209,6 @@ impl Session<'_> {
         }
     }
 
-    fn read_input(&self, pending: &mut Pending, watch: &mut Option<Watch>) -> io::Result<Typed> {
-        let mut chunk = [0; 4096];
-        match read(io::stdin(), &mut chunk) {
-            Ok(0) | Err(Errno::EIO) => pending.is_last = true,
-            Ok(length) => {
-                let typed = chunk.get(..length).unwrap_or_default();
-                let Some(watch) = watch else {
-                    pending.bytes.extend_from_slice(typed);
-                    return Ok(Typed::GoOn);
-                };
-                let (passed, found) = watch.pass(typed);
-                pending.bytes = passed;
-                return Ok(found);
-            }
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        Ok(Typed::GoOn)
-    }
-
     /// Passes on what it can. That the monitor has gone is noticed when listening.
     fn pass_on(&self, pending: &mut Pending, buffer: &mut Vec<u8>) {
         if !pending.bytes.is_empty() {
@@ -242,6 +224,27 @@ impl Session<'_> {
             pending.is_last = false;
         }
     }
+}
+
+/// Reads what is typed, and says whether that was the detach keys.
+fn read_input(pending: &mut Pending, watch: &mut Option<Watch>) -> io::Result<Typed> {
+    let mut chunk = [0; 4096];
+    match read(io::stdin(), &mut chunk) {
+        Ok(0) | Err(Errno::EIO) => pending.is_last = true,
+        Ok(length) => {
+            let typed = chunk.get(..length).unwrap_or_default();
+            let Some(watch) = watch else {
+                pending.bytes.extend_from_slice(typed);
+                return Ok(Typed::GoOn);
+            };
+            let (passed, found) = watch.pass(typed);
+            pending.bytes = passed;
+            return Ok(found);
+        }
+        Err(Errno::EAGAIN | Errno::EINTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(Typed::GoOn)
 }
 
 impl Pending {

@@ -4,12 +4,15 @@ mod capability;
 mod cpus;
 mod device;
 mod env;
+mod log;
 mod malformed;
 mod mounts;
 mod network;
+mod restart;
 mod security;
 mod signal;
 mod size;
+mod span;
 mod ulimit;
 
 pub use capability::{
@@ -18,10 +21,13 @@ pub use capability::{
 pub use cpus::Cpus;
 pub use device::Device;
 pub use env::{EnvVar, Label};
+pub use log::{Address, LogConfig, LogDriver, LogOption, SyslogFormat};
 pub use malformed::Malformed;
 pub use mounts::{Access, Tmpfs, Volume};
 pub use network::Network;
+pub use restart::{Asked, RestartPolicy, next_delay};
 pub use security::{Seccomp, SecurityOpt};
 pub use signal::Signal;
 pub use size::{Bytes, SwapLimit};
+pub use span::Span;
 pub use ulimit::Ulimit;
