@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let text = match args.format.as_deref() {
         _ if args.quiet => "{{.ID}}".parse::<Template>()?.render_lines(&rows)?,
         None | Some("table") => table::render(columns, &rows),
-        Some(template) => template.parse::<Template>()?.render_lines(&rows)?,
+        Some(template) => template.parse::<Template>()?.render_rows(&COLUMNS, &rows)?,
     };
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -22,8 +22,8 @@ fn run(keel: &Keel, flags: &[&str], script: &str) {
 }
 
 fn files(keel: &Keel) -> Vec<PathBuf> {
-    let folders = list(&keel.root().join("containers")).into_iter();
-    let folder = folders.filter(|path| path.is_dir()).next().unwrap();
+    let mut folders = list(&keel.root().join("containers")).into_iter();
+    let folder = folders.find(|path| path.is_dir()).unwrap();
     let mut files = list(&folder);
     files.retain(|path| path.to_str().unwrap().contains("/log.ndjson"));
     files.sort();

@@ -22,6 +22,7 @@ mod listing;
 mod logs;
 mod restart;
 mod run;
+mod templates;
 mod terminal;
 mod upkeep;
 

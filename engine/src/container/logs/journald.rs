@@ -28,13 +28,11 @@ fn message(fields: &[(String, String)], stream: Stream, line: &[u8]) -> Vec<u8> 
     for (name, value) in fields {
         add(&mut message, name, value.as_bytes());
     }
-    match line.strip_suffix(b"\n") {
-        Some(whole) => add(&mut message, "MESSAGE", whole),
-        None => {
-            add(&mut message, "CONTAINER_PARTIAL_MESSAGE", b"true");
-            add(&mut message, "MESSAGE", line);
-        }
+    let whole = line.strip_suffix(b"\n");
+    if whole.is_none() {
+        add(&mut message, "CONTAINER_PARTIAL_MESSAGE", b"true");
     }
+    add(&mut message, "MESSAGE", whole.unwrap_or(line));
     message
 }
 

@@ -301,7 +301,9 @@ impl LogConfig {
     pub fn address(&self) -> Result<Address, Malformed> {
         let (given, usual) = match self.driver {
             LogDriver::Journald => ("journald-address", "/run/systemd/journal/socket"),
-            _ => ("syslog-address", "/dev/log"),
+            LogDriver::Syslog | LogDriver::JsonFile | LogDriver::Local | LogDriver::None => {
+                ("syslog-address", "/dev/log")
+            }
         };
         let Some(text) = self.option(given) else {
             return Ok(Address::Datagram(usual.into()));
