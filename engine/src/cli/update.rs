@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(i64).range(-1..))]
     pids_limit: Option<i64>,
-    /// Whether to start them again when they end: no, on-failure[:N], always, unless-stopped
+    /// Whether to start them again when they end: no, `on-failure[:N]`, always, unless-stopped
     #[arg(long, value_name = "POLICY")]
     restart: Option<RestartPolicy>,
     /// Names or ids

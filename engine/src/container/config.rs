@@ -1,6 +1,7 @@
 //! What was asked for a container; written once, when it is made.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use super::health;
 use super::id::ContainerId;
 use super::name::Name;
 use super::options::{
-    Bytes, CapabilityChange, Cpus, Device, EnvVar, LogConfig, Network, RestartPolicy, Seccomp,
-    Signal, SwapLimit, Tmpfs, Ulimit, Volume,
+    Bytes, CapabilityChange, Cpus, Device, EnvVar, ExtraHost, LogConfig, Network, RestartPolicy,
+    Seccomp, Signal, SwapLimit, Tmpfs, Ulimit, Volume,
 };
 use crate::image::config::Healthcheck;
 
@@ -153,6 +154,54 @@ pub struct HostConfig {
     /// Where its output is kept.
     #[serde(default)]
     pub log: LogConfig,
+    /// Seconds that `keel stop` waits unless told otherwise; -1: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<i64>,
+    /// The NIS domain name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domainname: Option<String>,
+    /// Further groups of its first process, by number or by the container's own names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_add: Vec<String>,
+    /// Lines of `/etc/hosts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_hosts: Vec<ExtraHost>,
+    /// Servers in `/etc/resolv.conf`; none: the host's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<IpAddr>,
+    /// Domains to search, in the same place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<String>,
+    /// Options of the resolver, in the same place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_options: Vec<String>,
+    /// Kernel parameters of its own namespaces.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
+    /// Annotations of the runtime's spec.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// How readily the kernel kills it when memory runs out, -1000 to 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i32>,
+    /// Memory that it is left when there is not enough for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_reservation: Option<Bytes>,
+    /// The processors that it may run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpuset_cpus: Option<String>,
+    /// The memory nodes that it may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpuset_mems: Option<String>,
+    /// Microseconds of the period of `cpu_quota`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_period: Option<u64>,
+    /// Microseconds of processor time in each period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_quota: Option<i64>,
+    /// Its share of disks, 10 to 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blkio_weight: Option<u16>,
 }
 
 /// What an image suggests.

@@ -377,7 +377,7 @@ fn text(bytes: Vec<u8>) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Looks once. The exit code says how the container is: [`exit_code`].
+/// Looks once. The exit code says how the container is.
 ///
 /// # Errors
 /// When its files cannot be read or written.

@@ -16,6 +16,8 @@ use crate::sys::clone;
 /// How long a container may take to end after `SIGKILL`: as long as the kernel needs to tear down
 /// its processes. One that hangs in the kernel never ends.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Docker's, in seconds.
+const USUAL_GRACE: i64 = 10;
 /// How often an older kernel (before 5.3), which cannot wait for processes of others, is asked.
 const INTERVAL: Duration = Duration::from_millis(10);
 
@@ -61,6 +63,15 @@ impl Container {
         })?;
         self.tell("kill", &[("signal", &*signal.number().to_string())]);
         self.thaw_for(signal)
+    }
+
+    /// How long it is given to end: so many seconds, or as many as it was made with. `None`: for
+    /// ever.
+    pub fn grace(&self, seconds: Option<i64>) -> Option<Duration> {
+        let seconds = seconds.or(self.config().host.stop_timeout);
+        u64::try_from(seconds.unwrap_or(USUAL_GRACE))
+            .ok()
+            .map(Duration::from_secs)
     }
 
     /// Sends its stop signal, and `SIGKILL` when it still runs after `grace` (`None`: never).

@@ -11,6 +11,7 @@ mod attach;
 mod events;
 mod exec;
 mod filesystem;
+mod flags;
 mod health;
 mod help;
 mod isolation;

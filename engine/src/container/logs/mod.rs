@@ -1,8 +1,8 @@
 //! What a container says, and where that is kept.
 //!
-//! In the order of the flow: [`target`] (where, and with what beside each line) → [`lines`] (output
-//! as it comes becomes lines) → [`writer`], which hands them to [`file`] (Docker's json-file format),
-//! [`syslog`] or [`journald`] → [`reader`], which shows files again.
+//! In the order of the flow: `target` (where, and with what beside each line) → `lines` (output
+//! as it comes becomes lines) → `writer`, which hands them to `file` (Docker's json-file format),
+//! `syslog` or `journald` → `reader`, which shows files again.
 
 mod file;
 mod journald;

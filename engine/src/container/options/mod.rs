@@ -4,6 +4,8 @@ mod capability;
 mod cpus;
 mod device;
 mod env;
+mod files;
+mod hosts;
 mod log;
 mod malformed;
 mod mounts;
@@ -21,6 +23,8 @@ pub use capability::{
 pub use cpus::Cpus;
 pub use device::Device;
 pub use env::{EnvVar, Label};
+pub use files::ListFile;
+pub use hosts::ExtraHost;
 pub use log::{Address, LogConfig, LogDriver, LogOption, SyslogFormat};
 pub use malformed::Malformed;
 pub use mounts::{Access, Tmpfs, Volume};
