@@ -1,12 +1,14 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod attach;
 mod commit;
 mod container;
 mod cp;
 mod create;
 mod diff;
 mod each;
+mod events;
 mod exec;
 mod exit;
 mod export;
@@ -61,7 +63,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::container::{Error as ContainerError, monitor};
+use crate::container::{Error as ContainerError, health, monitor};
 use crate::storage::{DriverName, StorageError};
 use crate::sys::pretend;
 
@@ -129,9 +131,11 @@ enum Verb {
     Run(Box<run::Args>),
     Create(Box<create::Args>),
     Start(start::Args),
+    Attach(attach::Args),
     Exec(exec::Args),
     Ps(ps::Args),
     Logs(logs::Args),
+    Events(events::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
     Cp(cp::Args),
@@ -169,14 +173,17 @@ impl Globals {
 
 /// The forms of the monitor (see [`monitor`]) are called by keel itself, never by users; they are
 /// looked for before anything else, so that one that waits has touched as little as possible.
-fn as_monitor(args: &[OsString]) -> Option<Result<(), ContainerError>> {
+fn as_monitor(args: &[OsString]) -> Option<Result<u8, ContainerError>> {
     let [_, verb, root, folder, rest @ ..] = args else {
         return None;
     };
     let (root, folder) = (Path::new(root), PathBuf::from(folder));
     match (verb.to_str()?, rest) {
-        (monitor::START, []) => Some(monitor::start_container(root, folder)),
-        (monitor::WAIT, [pid]) => Some(monitor::wait_for_container(root, folder, pid)),
+        (monitor::START, args) => Some(monitor::start_container(root, folder, args).map(|()| OK)),
+        (health::PROBE, []) => Some(health::probe(root, folder)),
+        (monitor::WAIT, orders) => {
+            Some(monitor::wait_for_container(root, folder, orders).map(|()| OK))
+        }
         _ => None,
     }
 }
@@ -215,7 +222,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     if let Some(result) = as_monitor(&args) {
         // Its streams are the container's: there is nobody to tell.
-        return ExitCode::from(if result.is_ok() { OK } else { FAILED });
+        return ExitCode::from(result.unwrap_or(FAILED));
     }
     if let Some(rest) = runtime::called(&args) {
         return runtime::main(rest);
@@ -245,10 +252,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Image(verb) => image::run(verb, globals),
         Verb::Run(args) => run::run(*args, globals),
         Verb::Create(args) => create::run(*args, globals),
-        Verb::Start(args) => start::run(&args, globals),
+        Verb::Start(args) => start::run(args, globals),
+        Verb::Attach(args) => attach::run(args, globals),
         Verb::Exec(args) => exec::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Events(args) => events::run(&args, globals),
         Verb::Inspect(args) => inspect::run(&args, globals),
         Verb::Diff(args) => diff::run(&args, globals),
         Verb::Cp(args) => cp::run(&args, globals),

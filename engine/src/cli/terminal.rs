@@ -42,6 +42,17 @@ pub fn for_bytes() -> Result<impl Write, Terminal> {
 #[error("an archive is not written to a terminal: redirect it, or name a file")]
 pub struct Terminal;
 
+/// Writes a piece of an answer that goes on. A reader that has gone away is an error: nobody would
+/// end us otherwise.
+///
+/// # Errors
+/// Whatever writing gave.
+pub fn show(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
 /// A container's terminal that is to take what is typed at this one needs one here: what comes from
 /// anything else has an end, which a terminal cannot pass on.
 ///

@@ -1,6 +1,8 @@
 //! Making a container: what was asked becomes a folder and a tree.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use super::config::{
     Config, HostConfig, ImageDefaults, ImageUsed, ProcessConfig, ProcessWishes, SCHEMA,
@@ -18,6 +20,8 @@ use crate::storage::{Storage, Tree, TreeName};
 pub struct Request {
     /// `None`: one is chosen.
     pub name: Option<Name>,
+    /// Where its id is written; the file must not be there yet.
+    pub id_file: Option<PathBuf>,
     /// The image, as it is recorded.
     pub image: ImageUsed,
     /// The image's topmost layer; `None`: it has none.
@@ -47,6 +51,10 @@ pub(super) fn make(
     request: Request,
 ) -> Result<(Container, Hold), Error> {
     let id = ContainerId::random().map_err(Error::io("read", "/dev/urandom"))?;
+    let id_file = match request.id_file {
+        Some(path) => Some(IdFile::reserve(path)?),
+        None => None,
+    };
     let mut defaults = request.defaults;
     let of_image = std::mem::take(&mut defaults.volumes);
     let process = ProcessConfig::new(defaults, request.wishes, &id, |name| {
@@ -96,5 +104,45 @@ pub(super) fn make(
             return Err(error);
         }
     }
-    reserved.publish(root, config, durability)
+    let (container, hold) = reserved.publish(root, config, durability)?;
+    if let Some(file) = id_file {
+        file.keep(container.id())?;
+    }
+    container.tell("create", &[]);
+    Ok((container, hold))
+}
+
+/// The file of `--cidfile`, which goes away again unless there is an id to write into it.
+struct IdFile {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl IdFile {
+    /// Takes the path before anything is made, as two containers must not share one.
+    fn reserve(path: PathBuf) -> Result<Self, Error> {
+        let file = File::create_new(&path).map_err(Error::io("create the id file", &path))?;
+        Ok(Self {
+            path,
+            file: Some(file),
+        })
+    }
+
+    fn keep(mut self, id: &ContainerId) -> Result<(), Error> {
+        let Some(mut file) = self.file.take() else {
+            return Ok(());
+        };
+        // As Docker writes it: without the end of a line.
+        let written = file.write_all(id.as_str().as_bytes());
+        written.map_err(Error::io("write", &self.path))
+    }
+}
+
+impl Drop for IdFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // That the container could not be made is what the caller needs to hear.
+            drop(fs::remove_file(&self.path));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::copy::CopyError;
 use super::monitor::Refusal;
 use super::name::Name;
-use super::options::Malformed;
+use super::options::{LogDriver, Malformed};
 use crate::files::{PackError, UnpackError};
 use crate::runtime;
 use crate::storage::StorageError;
@@ -103,6 +103,21 @@ pub enum Error {
         "container `{0}` runs in the foreground with `--rm` and keeps no log; its output went to whoever started it"
     )]
     NoLog(Name),
+    /// Its output is kept by somebody else, or by nobody.
+    #[error(
+        "the log driver of container `{name}` is `{driver}`, which keel cannot read back; look where it writes to"
+    )]
+    LogElsewhere {
+        /// Its name.
+        name: Name,
+        /// Its log driver.
+        driver: LogDriver,
+    },
+    /// Nobody holds the container's streams for others.
+    #[error(
+        "container `{0}` cannot be attached to: it runs in the foreground with `--rm`, or its monitor was killed"
+    )]
+    NotAttachable(Name),
     /// The container does not stop.
     #[error(
         "container `{0}` did not end after SIGKILL; its process hangs in the kernel (see `dmesg`)"

@@ -23,7 +23,8 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
     let mode = cgroup::detect();
     let capabilities = capabilities(&config.host)?;
     Ok(Facts {
-        identity: Identity::look_up(root, &config.process.user)?,
+        identity: Identity::look_up(root, &config.process.user)?
+            .with_groups(root, &config.host.group_add)?,
         capabilities,
         devices: devices(config)?,
         cgroups: Presence::from(mode != Mode::Absent),

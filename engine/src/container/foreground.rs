@@ -4,9 +4,10 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use super::attach::clients::Clients;
 use super::logs::Stream;
 use super::stdio::RawTerminal;
-use super::supervise::{self, Input, Output, PassOn, Supervision};
+use super::supervise::{self, Input, Output, PassOn, Source, Supervision};
 use crate::runtime::ExitStatus;
 
 /// Holds back all signals to this process, so that none is lost between a launch and the wait.
@@ -23,12 +24,14 @@ pub(crate) fn wait(pid: u32, console: Option<&OwnedFd>) -> io::Result<ExitStatus
     let supervision = Supervision {
         pid,
         outputs: vec![Output::new(console.as_fd(), Stream::Stdout)],
-        input: Some(Input::new(console.try_clone()?)),
+        input: Some(Input::new(console.try_clone()?, Source::Ours)),
         log: None,
         pass_on: PassOn::Yes,
         console: Some(console.as_fd()),
+        clients: Clients::default(),
+        health: None,
     };
-    let status = supervision.wait();
+    let ended = supervision.wait();
     drop(raw);
-    status
+    ended.map(|(status, _)| status)
 }

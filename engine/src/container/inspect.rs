@@ -29,7 +29,7 @@ impl Container {
             "HostsPath": file("hosts"),
             "LogPath": self.log_path().display().to_string(),
             "Name": format!("/{}", config.name),
-            "RestartCount": 0,
+            "RestartCount": self.state().restarts,
             "Driver": config.driver,
             "Platform": "linux",
             "HostConfig": inspect_host(host),
@@ -37,12 +37,15 @@ impl Container {
             "Mounts": self.inspect_mounts(),
             "Config": {
                 "Hostname": process.hostname,
+                "Domainname": host.domainname.as_deref().unwrap_or_default(),
+                "StopTimeout": host.stop_timeout,
                 "User": process.user,
                 "AttachStdin": process.open_stdin && !host.detached,
                 "AttachStdout": !host.detached,
                 "AttachStderr": !host.detached,
                 "Tty": process.tty,
                 "OpenStdin": process.open_stdin,
+                "StdinOnce": process.stdin_once,
                 "Env": process.env,
                 "Cmd": process.cmd,
                 "Image": config.image.reference,
@@ -50,6 +53,7 @@ impl Container {
                 "Entrypoint": process.entrypoint,
                 "Labels": process.labels,
                 "StopSignal": process.stop_signal,
+                "Healthcheck": process.healthcheck,
             },
             "NetworkSettings": {"Networks": {"none": {}}, "Ports": {}},
         })
@@ -79,11 +83,11 @@ impl Container {
 
     fn inspect_state(&self) -> Value {
         let (state, phase) = (self.state(), self.phase());
-        json!({
+        let mut all = json!({
             "Status": phase.as_str(),
             "Running": phase.is_live(),
             "Paused": phase == Phase::Paused,
-            "Restarting": false,
+            "Restarting": phase == Phase::Restarting,
             "OOMKilled": state.oom_killed,
             "Dead": false,
             "Pid": state.process.as_ref().map_or(0, |Incarnation { pid, .. }| *pid),
@@ -91,7 +95,12 @@ impl Container {
             "Error": state.error,
             "StartedAt": state.started.as_deref().unwrap_or(NEVER),
             "FinishedAt": state.finished.as_deref().unwrap_or(NEVER),
-        })
+        });
+        // As Docker has it: only of containers that are looked at.
+        if let (Some(health), Some(fields)) = (self.health(), all.as_object_mut()) {
+            fields.insert("Health".to_owned(), json!(health));
+        }
+        all
     }
 }
 
@@ -124,6 +133,10 @@ fn inspect_host(host: &HostConfig) -> Value {
     };
     json!({
         "AutoRemove": host.auto_remove,
+        "RestartPolicy": {
+            "Name": host.restart.name(),
+            "MaximumRetryCount": host.restart.maximum_retry_count(),
+        },
         "Binds": binds.collect::<Vec<_>>(),
         "VolumesFrom": host.volumes_from.iter().map(|from| from.container.as_str()).collect::<Vec<_>>(),
         "Tmpfs": tmpfs.collect::<serde_json::Map<_, _>>(),
@@ -140,6 +153,20 @@ fn inspect_host(host: &HostConfig) -> Value {
         "MemorySwap": memory_swap,
         "NanoCpus": host.cpus.map_or(0, super::options::Cpus::nano),
         "CpuShares": host.cpu_shares.unwrap_or(0),
+        "CpuPeriod": host.cpu_period.unwrap_or(0),
+        "CpuQuota": host.cpu_quota.unwrap_or(0),
+        "CpusetCpus": host.cpuset_cpus.as_deref().unwrap_or_default(),
+        "CpusetMems": host.cpuset_mems.as_deref().unwrap_or_default(),
+        "BlkioWeight": host.blkio_weight.unwrap_or(0),
+        "MemoryReservation": host.memory_reservation.map_or(0, |memory| memory.0),
+        "OomScoreAdj": host.oom_score_adj.unwrap_or(0),
+        "Sysctls": host.sysctls,
+        "Annotations": host.annotations,
+        "GroupAdd": host.group_add,
+        "ExtraHosts": host.extra_hosts,
+        "Dns": host.dns,
+        "DnsSearch": host.dns_search,
+        "DnsOptions": host.dns_options,
         "PidsLimit": host.pids_limit,
         "Devices": host.devices.iter().map(|device| json!({
             "PathOnHost": device.path_on_host,
@@ -147,7 +174,7 @@ fn inspect_host(host: &HostConfig) -> Value {
             "CgroupPermissions": device.cgroup_permissions,
         })).collect::<Vec<_>>(),
         "Ulimits": host.ulimits.iter().map(super::options::Ulimit::inspect).collect::<Vec<_>>(),
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": host.log.driver.as_str(), "Config": host.log.options},
     })
 }
 

@@ -32,30 +32,41 @@ pub(super) fn start(
     wishes: Wishes,
 ) -> Result<Started, Error> {
     let started = try_start(container, storage, wishes).and_then(|started| {
-        record_running(container, &started.process)
+        record_running(container, &started.process, wishes.restarts)
             .inspect_err(|_| put_down(&started.process))
             .map(|()| started)
     });
+    if started.is_ok() {
+        container.tell("start", &[]);
+    }
     if let Err(error) = &started {
         // The reason of the failure is what matters; what cannot be undone now is undone when
         // the container is removed.
         drop(storage.driver().unmount(&container.tree()?));
-        let failed = container
-            .state()
-            .clone()
-            .not_started(error.exit_code(), chain(error, ": "));
-        container.record(failed)?;
+        container.record_failure(error)?;
     }
     started
 }
 
-fn record_running(container: &mut Container, process: &Process) -> Result<(), Error> {
+impl Container {
+    /// Records that it could not be started.
+    pub(super) fn record_failure(&mut self, error: &Error) -> Result<(), Error> {
+        let failed = self.state().clone();
+        self.record(failed.not_started(error.exit_code(), chain(error, ": ")))
+    }
+}
+
+fn record_running(
+    container: &mut Container,
+    process: &Process,
+    restarts: u32,
+) -> Result<(), Error> {
     let process = Incarnation {
         pid: process.pid(),
         start: process.start(),
         boot_id: boot_id().map_err(Error::io("read", "/proc/sys/kernel/random/boot_id"))?,
     };
-    container.record(State::running(process, clock::now()))
+    container.record(State::running(process, clock::now(), restarts))
 }
 
 /// Ends a process that nobody could attend to or would find in the records.
@@ -70,6 +81,9 @@ pub(super) fn put_down(process: &Process) {
 
 fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result<Started, Error> {
     let config = container.config();
+    if config.process.healthcheck.is_some() {
+        container.forget_health()?;
+    }
     let keep = if config.host.auto_remove {
         Keep::No
     } else {

@@ -168,9 +168,10 @@ pub(crate) fn error_as_output() -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// Takes over a descriptor that a control message has just brought.
+/// Takes over a descriptor that a call or a control message has just brought, or whoever executed
+/// this program.
 pub(crate) fn received(fd: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has put it into this process's table with the message; nobody else knows it.
+    // SAFETY: the kernel has just put it into this process's table; nobody else here knows it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 

@@ -27,10 +27,10 @@ fn the_program_explains_itself() {
 #[test]
 fn every_verb_explains_itself_and_gives_examples() {
     for verb in [
-        "run", "create", "start", "exec", "ps", "logs", "inspect", "diff", "kill", "stop",
-        "restart", "pause", "unpause", "wait", "top", "stats", "port", "update", "rename", "rm",
-        "info", "version", "tag", "history", "cp", "export", "commit", "runtime", "save", "pull",
-        "push", "login", "logout", "search",
+        "run", "create", "start", "attach", "exec", "ps", "logs", "events", "inspect", "diff",
+        "kill", "stop", "restart", "pause", "unpause", "wait", "top", "stats", "port", "update",
+        "rename", "rm", "info", "version", "tag", "history", "cp", "export", "commit", "runtime",
+        "save", "pull", "push", "login", "logout", "search",
     ] {
         let help = help(verb);
         assert!(help.contains("Example"), "{verb}: {help}");

@@ -7,13 +7,17 @@
     reason = "tests"
 )]
 
+mod attach;
 #[path = "../scene/btrfs.rs"]
 mod btrfs;
 mod commit;
 mod copying;
 mod crash;
+mod events;
 mod exec;
 mod filesystem;
+mod flags;
+mod health;
 mod help;
 mod images;
 mod isolation;
@@ -22,8 +26,11 @@ mod life;
 mod lifecycle;
 mod limits;
 mod listing;
+mod logs;
+mod restart;
 mod run;
 mod saving;
+mod templates;
 mod terminal;
 mod upkeep;
 mod volumes;
