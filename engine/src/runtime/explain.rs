@@ -240,7 +240,7 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
         }
         At::Scheduling => (
             "set the scheduling, or the priority of input and output".to_owned(),
-            "real-time and deadlines need CAP_SYS_NICE, and a group that has time for them",
+            "Linux 3.14 brought it; real-time and deadlines need CAP_SYS_NICE, and a group that has time for them",
         ),
         At::Personality => (
             "set the personality".to_owned(),
