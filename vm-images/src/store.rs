@@ -242,8 +242,11 @@ impl ImageStore {
     /// What the modules in a folder of the user's depend on. Reading thousands of packed modules
     /// takes seconds, so it is kept for as long as no file's size or time changes.
     fn table_of(&self, dir: &Path, modules: &Path) -> Result<ModuleTable, StoreError> {
-        let mut listing = format!("{}\n", modules.display());
-        for file in unpack::module_files(modules)? {
+        // What was stored before lists counted took a folder without one to have nothing built in.
+        let mut listing = format!("{} 2\n", modules.display());
+        let lists = [unpack::BUILT_IN, unpack::BUILT_IN_INFO].map(|name| modules.join(name));
+        let lists = lists.into_iter().filter(|list| list.exists());
+        for file in unpack::module_files(modules)?.into_iter().chain(lists) {
             let metadata = fs::metadata(&file).map_err(|source| StoreError::Unreadable {
                 path: file.clone(),
                 source,

@@ -72,6 +72,14 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
+    /// A folder of modules has none, nor a list of what is built in.
+    #[error(
+        "there is no module in {path}; give the folder `/lib/modules/RELEASE` of the kernel with `--modules DIR`, or nothing if all is built in"
+    )]
+    NoModules {
+        /// The folder.
+        path: PathBuf,
+    },
 }
 
 /// What came out of a kernel's packages.
@@ -88,6 +96,11 @@ pub(crate) const VMLINUX: &str = "vmlinux";
 pub(crate) const VMLINUZ: &str = "vmlinuz";
 pub(crate) const CONFIG: &str = "config";
 pub(crate) const MODULES: &str = "modules";
+
+/// The files beside a kernel's modules that say what is built in.
+pub(crate) const BUILT_IN: &str = "modules.builtin";
+/// The properties of what is built in, such as aliases.
+pub(crate) const BUILT_IN_INFO: &str = "modules.builtin.modinfo";
 
 /// Unpacks a kernel's packages into a folder: `vmlinux`, `config`, `modules/kernel/…`.
 pub(crate) fn unpack(
@@ -185,15 +198,19 @@ pub(crate) fn write_image(image: &[u8], from: &Path, dir: &Path) -> Result<(), U
 /// Reads the modules below a folder in place.
 pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
     let mut table = ModuleTable::default();
-    for name in ["modules.builtin", "modules.builtin.modinfo"] {
+    let read = |name| {
         let path = dir.join(name);
         match fs::read(&path) {
-            Ok(content) if name == "modules.builtin" => {
-                table.add_built_in(&String::from_utf8_lossy(&content));
-            }
-            Ok(content) => table.add_built_in_aliases(&content),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(UnpackError::Modules { path, source }),
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(UnpackError::Modules { path, source }),
+        }
+    };
+    if let Some(list) = read(BUILT_IN)? {
+        table.add_built_in(&String::from_utf8_lossy(&list));
+        // Aliases alone are no list of what is built in.
+        if let Some(modinfo) = read(BUILT_IN_INFO)? {
+            table.add_built_in_aliases(&modinfo);
         }
     }
     for file in module_files(dir)? {
@@ -204,6 +221,11 @@ pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
         let content = fs::read(&file).map_err(failed)?;
         let inner = file.strip_prefix(dir).unwrap_or(&file).to_owned();
         table.add(inner, &content).map_err(failed)?;
+    }
+    if table.modules.is_empty() && table.built_in.is_none() {
+        return Err(UnpackError::NoModules {
+            path: dir.to_owned(),
+        });
     }
     Ok(table)
 }
@@ -285,8 +307,8 @@ impl Part {
         match inner.to_str()? {
             "vmlinuz" => Some(Self::Image),
             "config" => Some(Self::Config),
-            "modules.builtin" => Some(Self::BuiltIn),
-            "modules.builtin.modinfo" => Some(Self::BuiltInInfo),
+            BUILT_IN => Some(Self::BuiltIn),
+            BUILT_IN_INFO => Some(Self::BuiltInInfo),
             _ => module_name(inner).map(|_| Self::Module(inner.to_owned())),
         }
     }

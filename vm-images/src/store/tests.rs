@@ -570,6 +570,25 @@ fn a_kernel_of_the_users_own_is_read_with_its_modules() {
 }
 
 #[test]
+fn what_an_own_kernel_has_built_in_is_known_by_its_list_alone() {
+    let scene = Scene::new();
+    let kernel = scene.dir.path().join("vmlinuz");
+    std::fs::write(&kernel, vmlinuz("6.6.6-mine")).unwrap();
+    let modules = scene.dir.path().join("modules");
+    std::fs::create_dir(&modules).unwrap();
+    let own = || scene.store().own(&kernel, Some(&modules));
+    let error = own().unwrap_err().to_string();
+    assert!(error.contains("there is no module in"), "{error}");
+
+    let fuse = module_file(&["depends="], Compression::None);
+    std::fs::write(modules.join("fuse.ko"), fuse).unwrap();
+    assert_eq!(own().unwrap().modules.closure(&["ext4"]).unwrap(), []);
+    std::fs::write(modules.join("modules.builtin"), "kernel/fs/fs.ko\n").unwrap();
+    let listed = own().unwrap().modules;
+    assert!(listed.closure(&["ext4"]).is_err() && listed.has("fs"));
+}
+
+#[test]
 fn a_file_that_is_no_kernel_is_refused() {
     let scene = Scene::new();
     let path = scene.dir.path().join("README");
