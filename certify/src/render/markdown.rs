@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use matrix::outcome::Outcome;
 use matrix::results::CellResult;
 
-use super::{Report, boot, duration, headline};
+use super::{Report, boot, by_cause, duration, headline, names};
 
 pub(super) fn render(report: &Report) -> String {
     let results = &report.results;
@@ -90,15 +90,18 @@ fn section(out: &mut String, cell: &CellResult) {
         return;
     }
     out.push_str("\n| case | outcome | time | requirements | detail |\n|---|---|--:|---|---|\n");
-    for case in notable {
+    for group in by_cause(notable) {
+        let Some(first) = group.first() else { continue };
+        let (time, requirements) = match group.len() {
+            1 => (duration(first.ms), first.requirement.join(", ")),
+            _ => (String::new(), String::new()),
+        };
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {} | {} |",
-            case.id,
-            case.outcome,
-            duration(case.ms),
-            case.requirement.join(", "),
-            escape(&case.detail),
+            "| {} | {} | {time} | {requirements} | {} |",
+            names(&group, "`"),
+            first.outcome,
+            escape(&first.detail),
         );
     }
 }

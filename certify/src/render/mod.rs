@@ -19,6 +19,7 @@ use std::io;
 use std::path::Path;
 
 use matrix::cell::CellId;
+use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::{CellResult, Results, Selftest};
 
 pub use from_run::write_report;
@@ -131,6 +132,37 @@ fn area(case_id: &str) -> &str {
     case_id.split_once('.').map_or(case_id, |(area, _)| area)
 }
 
+/// Cases in their order, those that one cause broke together: it is told once, for all of them.
+fn by_cause<'a>(cases: impl IntoIterator<Item = &'a CaseResult>) -> Vec<Vec<&'a CaseResult>> {
+    let mut groups: Vec<Vec<&CaseResult>> = Vec::new();
+    for case in cases {
+        let is_alike = |group: &&mut Vec<&CaseResult>| {
+            group.first().is_some_and(|first| {
+                first.outcome == Outcome::Broken
+                    && first.outcome == case.outcome
+                    && first.detail == case.detail
+            })
+        };
+        match groups.iter_mut().find(is_alike) {
+            Some(group) => group.push(case),
+            None => groups.push(vec![case]),
+        }
+    }
+    groups
+}
+
+/// The names of a group of cases; of a large one its size.
+fn names(group: &[&CaseResult], quote: &str) -> String {
+    const NAMED: usize = 5;
+    if group.len() > NAMED {
+        return plural(group.len(), "case");
+    }
+    let names = group
+        .iter()
+        .map(|case| format!("{quote}{}{quote}", case.id));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// `1 case`, `2 cases`.
 pub(crate) fn plural(n: usize, one: &str) -> String {
     if n == 1 {
@@ -198,4 +230,35 @@ fn boot(cell: &CellResult) -> String {
             format!("{} ({}{from})", duration(ms), cell.accelerator)
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_broke_many_cases_is_told_once() {
+        let case = |id: &str, outcome, detail: &str| CaseResult {
+            id: id.to_owned(),
+            requirement: Vec::new(),
+            outcome,
+            ms: 0,
+            detail: detail.to_owned(),
+        };
+        let mut cases = vec![
+            case("a", Outcome::Broken, "no outcome"),
+            case("b", Outcome::Fail, "no limit"),
+            case("c", Outcome::Fail, "no limit"),
+            case("d", Outcome::Broken, "no outcome"),
+        ];
+        let told = |cases: &[CaseResult]| -> Vec<String> {
+            let groups = by_cause(cases);
+            groups.iter().map(|group| names(group, "`")).collect()
+        };
+        assert_eq!(told(&cases), ["`a`, `d`", "`b`", "`c`"]);
+        for id in 0..156 {
+            cases.push(case(&id.to_string(), Outcome::Broken, "no outcome"));
+        }
+        assert_eq!(told(&cases), ["158 cases", "`b`", "`c`"]);
+    }
 }

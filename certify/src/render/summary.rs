@@ -6,7 +6,7 @@ use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::CellResult;
 use matrix::verdict::Verdict;
 
-use super::{Report, boot, headline};
+use super::{Report, boot, by_cause, headline, names};
 
 /// Whether the text may carry ANSI colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +50,16 @@ pub fn summary(report: &Report, colour: Colour) -> String {
         for reason in &cell.reasons {
             let _ = writeln!(out, "    {}", reason.replace('\n', "\n    "));
         }
-        for case in &cell.case_results {
-            let is_bad = matches!(
+        let is_bad = |case: &&CaseResult| {
+            matches!(
                 case.outcome,
                 Outcome::Fail | Outcome::Flaky | Outcome::Broken
-            );
-            if is_bad && !is_told(cell, case) {
-                let detail = case.detail.replace('\n', "\n        ");
-                let _ = writeln!(out, "    {} {}: {detail}", case.outcome, case.id);
+            )
+        };
+        for group in by_cause(cell.case_results.iter().filter(is_bad)) {
+            if let Some(first) = group.first().filter(|first| !is_told(cell, first)) {
+                let detail = first.detail.replace('\n', "\n        ");
+                let _ = writeln!(out, "    {} {}: {detail}", first.outcome, names(&group, ""));
             }
         }
     }
