@@ -17,6 +17,7 @@ use super::super::image::fetch;
 use super::{AcceleratorChoice, Args, Failure, InputContext, programs};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
 use crate::provision::kernels::Get;
+use crate::doctor;
 use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner, Snapshots};
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use crate::run::host::available_memory_mib;
@@ -40,6 +41,11 @@ pub(super) fn assemble(
     let mut plan = args.matrix.plan(own.as_ref())?;
     refuse_what_cannot_be_run(args, &plan)?;
     let seaworthy = match &args.seaworthy_path {
+    if let Some(lacking) = doctor::lacks_for(&plan.cells, &doctor::program_path()).first() {
+        return Err(Failure::Harness(anyhow::anyhow!(
+            "{lacking} (`seaworthy doctor` looks at everything; `--matrix here` needs no virtual machine)"
+        )));
+    }
         Some(path) => std::path::absolute(path)?,
         None => std::env::current_exe()?,
     };

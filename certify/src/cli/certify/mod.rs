@@ -123,7 +123,9 @@ enum AcceleratorChoice {
 
 pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     let policy = config::policy(&args.policy, config::own_folder().as_deref()).or_bad_input()?;
-    start::check_folder(&args.out).map_err(start_failure)?;
+    start::check_folder(&args.out)
+        .and_then(|()| start::check_writable(&args.out))
+        .map_err(start_failure)?;
     if args.resume && !args.out.join(name::RUN).exists() {
         let out = args.out.display();
         terminal::message(&format!("nothing to resume in {out}: the run begins anew"));
@@ -239,6 +241,7 @@ fn start_failure(error: StartError) -> Failure {
 }
 
 fn failure(error: CertifyError) -> Failure {
+        | StartError::NotWritable { .. }
     match error {
         CertifyError::Start(error) => start_failure(error),
         error @ (CertifyError::Run(_)
