@@ -223,6 +223,25 @@ fn a_missing_and_an_extra_file_are_named() {
 }
 
 #[test]
+fn a_certificate_away_from_its_folder_says_so_and_looks_at_nothing_else() {
+    let run = Run::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("downloaded.json");
+    fs::copy(run.path(name::CERTIFICATE), &copy).unwrap();
+    fs::write(elsewhere.path().join("diary.txt"), "private").unwrap();
+    let verification = verify(&copy, None, &KnownKeys::default()).unwrap();
+    assert!(!verification.valid);
+    let [problem] = verification.problems.as_slice() else {
+        panic!("{:?}", verification.problems);
+    };
+    assert_eq!(problem.what, Wrong::Missing);
+    assert!(
+        problem.detail.contains("copy the whole folder"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn a_link_in_place_of_a_file_is_refused() {
     let run = Run::new();
     let outside = tempfile::NamedTempFile::new().unwrap();
