@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use matrix::axis::TargetKind;
 use matrix::modules::ModuleList;
-use matrix::plan::Plan;
+use matrix::plan::{NEWEST, Plan};
 use matrix::policy::Policy;
 use tokio::runtime::Runtime;
 use vm_images::catalogue::Wanted;
@@ -14,10 +14,11 @@ use vm_images::qemu::{Acceleration, kvm};
 use vm_images::store::ImageStore;
 
 use super::super::image::fetch;
+use super::super::matrix::settle;
 use super::{AcceleratorChoice, Args, Failure, InputContext, programs};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
-use crate::provision::kernels::Get;
 use crate::doctor;
+use crate::provision::kernels::Get;
 use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner, Snapshots};
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
 use crate::run::host::available_memory_mib;
@@ -40,12 +41,12 @@ pub(super) fn assemble(
     let own = args.matrix.own_kernel(&store)?;
     let mut plan = args.matrix.plan(own.as_ref())?;
     refuse_what_cannot_be_run(args, &plan)?;
-    let seaworthy = match &args.seaworthy_path {
     if let Some(lacking) = doctor::lacks_for(&plan.cells, &doctor::program_path()).first() {
         return Err(Failure::Harness(anyhow::anyhow!(
             "{lacking} (`seaworthy doctor` looks at everything; `--matrix here` needs no virtual machine)"
         )));
     }
+    let seaworthy = match &args.seaworthy_path {
         Some(path) => std::path::absolute(path)?,
         None => std::env::current_exe()?,
     };
@@ -61,6 +62,11 @@ pub(super) fn assemble(
     let mut machine = None;
     if uses(&plan, TargetKind::Micro) {
         let had = kernels_for(args, &store, &mut plan, own.as_ref())?;
+        // Nothing was fetched for cells that are not run: they are called as `plan` calls them. A
+        // cell that is run and still without a series keeps the name that its failure is kept by.
+        if plan.cells.iter().all(|cell| cell.kernel != NEWEST) {
+            settle(&mut plan, &store)?;
+        }
         kernels = had.facts();
         machine = Some(args.size.machine());
         let acceleration = acceleration(args, &store, &had, &seaworthy, runtime);
