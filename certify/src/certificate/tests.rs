@@ -358,11 +358,16 @@ fn another_engine_is_told_from_the_certified_one() {
 #[test]
 fn judging_again_changes_nothing() {
     let run = Run::new();
-    let rejudged = judge::rejudge(run.dir.path()).unwrap();
+    let rejudge = |write| judge::rejudge(run.dir.path(), write).unwrap();
+    let rejudged = rejudge(judge::Write::UnlessCertified);
     assert_eq!(rejudged.changed, judge::Changed::No);
     assert!(run.verify().valid);
     fs::write(run.path(name::RESULTS), "{}").unwrap();
-    let rejudged = judge::rejudge(run.dir.path()).unwrap();
+    let rejudged = rejudge(judge::Write::UnlessCertified);
+    assert_eq!(rejudged.changed, judge::Changed::Kept);
+    let kept = fs::read_to_string(run.path(name::RESULTS)).unwrap();
+    assert_eq!(kept, "{}", "a certificate stands over what it was");
+    let rejudged = rejudge(judge::Write::Always);
     assert_eq!(rejudged.changed, judge::Changed::Yes);
     assert!(run.verify().valid, "the same bytes are there again");
 }
