@@ -209,7 +209,7 @@ fn announce(facts: &RunFacts) {
         facts.plan.matrix,
         cells(facts.plan.cells.len()),
         facts.policy.name,
-        facts.accelerator,
+        render::accelerator_in_short(&facts.accelerator),
     ));
 }
 
