@@ -22,7 +22,6 @@ SHARE  := $(DESTDIR)$(PREFIX)/share
 ## certify: boot real kernels, run the suites against Keel on each, leave a signed certificate
 certify: build
 	$(BIN)/release/seaworthy certify --matrix quick --engine keel --engine-path $(BIN)/engine/keel --out $(OUT) $(CERTIFY_FLAGS)
-	echo "report: $(OUT)/report/index.html"
 
 ## test: every test there is; boots real kernels and runs short cells in them
 test: build
