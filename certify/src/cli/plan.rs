@@ -48,5 +48,10 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
         Format::Json => serde_json::to_string_pretty(&plan)? + "\n",
     };
     terminal::answer(&text)?;
+    if plan.cells.is_empty() {
+        terminal::message(
+            "no cell is left to run: is an axis or a value of `--only` or `--skip` misspelt?",
+        );
+    }
     Ok(Answer::Yes)
 }

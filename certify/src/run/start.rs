@@ -276,10 +276,15 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
         )
     };
     let plan = |run: &RunFacts| {
+        let other = if std::ptr::eq(run, was) { is } else { was };
+        let mut own = run.plan.cells.iter();
+        let own = own.find(|cell| !other.plan.cells.contains(cell));
+        let own = own.map(|cell| format!(", with `{}`", cell.id));
         format!(
-            "matrix {} of {} cells",
+            "matrix {} of {}{}",
             run.plan.matrix,
-            run.plan.cells.len()
+            super::listing::cells(run.plan.cells.len()),
+            own.unwrap_or_default()
         )
     };
     let size = |run: &RunFacts| match run.machine {

@@ -8,7 +8,7 @@ use super::{Failure, InputContext};
 use crate::certificate::evidence;
 use crate::guest_tool;
 use crate::run::facts::ProgramFacts;
-use crate::run::folder::read_document;
+use crate::run::folder::{FolderError, read_document};
 
 /// `seaworthy`, and the guest tool beside it if it is there.
 pub(super) fn programs(seaworthy: &Path) -> Result<Vec<ProgramFacts>, Failure> {
@@ -30,8 +30,15 @@ pub(super) fn programs(seaworthy: &Path) -> Result<Vec<ProgramFacts>, Failure> {
 
 /// The report of a self-test of one of `programs`: of another's suites it would prove nothing.
 pub(super) fn selftest(path: &Path, programs: &[ProgramFacts]) -> Result<Selftest, Failure> {
-    let selftest: Selftest = read_document(path).or_bad_input()?;
     let refuse = |why: String| Failure::Input(anyhow::anyhow!("{}: {why}", path.display()));
+    let selftest: Selftest = match read_document(path) {
+        Err(FolderError::Document { source, .. }) => {
+            return Err(refuse(format!(
+                "it is no report of a self-test ({source}): make one with `seaworthy selftest --format json >FILE`"
+            )));
+        }
+        document => document.or_bad_input()?,
+    };
     if selftest.schema != SELFTEST_SCHEMA {
         return Err(refuse(format!("its schema is not `{SELFTEST_SCHEMA}`")));
     }
