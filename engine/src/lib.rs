@@ -6,12 +6,22 @@
 //! - [`runtime`]: a bundle becomes a process: namespaces, mounts, cgroups, filters;
 //! - [`storage`]: layers and the writable trees of containers, by one of several drivers;
 //! - [`image`]: images, their names, and the store that keeps them;
+//! - [`files`]: trees of files as tar streams, where others may be at work on them;
+//! - [`volume`]: folders that outlive containers, called by names;
+//! - [`events`]: the journal of what happened;
 //! - [`container`]: a container's whole life, its state on disk, its logs;
+//! - [`dockerfile`]: the language in which configurations of images are changed;
+//! - [`oci`]: the same runtime as outside tools drive it, bundle by bundle;
 //! - [`cli`]: the command line, the only code that prints.
 
 pub mod cli;
 pub mod container;
+pub mod dockerfile;
+pub mod events;
+pub mod files;
 pub mod image;
+pub mod oci;
 pub mod runtime;
 pub mod storage;
 pub mod sys;
+pub mod volume;

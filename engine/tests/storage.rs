@@ -63,8 +63,8 @@ fn commit(
 ) -> ChainId {
     storage
         .driver()
-        .commit_layer(parent, &mut |root| {
-            fill(&path_of(root));
+        .commit_layer(parent, &mut |layer| {
+            fill(&path_of(layer.root));
             Ok(Filled {
                 chain: chain(id),
                 bytes: 0,
@@ -200,8 +200,8 @@ fn a_failed_layer_leaves_nothing(driver: DriverName) {
     let storage = scene.storage();
     let one = commit(&storage, "1", None, lowest);
 
-    let result = storage.driver().commit_layer(Some(&one), &mut |root| {
-        fs::write(path_of(root).join("half"), "x")?;
+    let result = storage.driver().commit_layer(Some(&one), &mut |layer| {
+        fs::write(path_of(layer.root).join("half"), "x")?;
         Err("the tar is cut off".into())
     });
 
@@ -232,8 +232,8 @@ fn a_killed_process_leaves_only_what_a_clean_up_removes(driver: DriverName) {
         drop(
             storage
                 .driver()
-                .commit_layer(Some(&chain("1")), &mut |root| {
-                    fs::write(path_of(root).join("half"), "x")?;
+                .commit_layer(Some(&chain("1")), &mut |layer| {
+                    fs::write(path_of(layer.root).join("half"), "x")?;
                     let me = nix::unistd::Pid::this();
                     nix::sys::signal::kill(me, nix::sys::signal::Signal::SIGKILL)?;
                     unreachable!("killed by itself")

@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let log = std::env::temp_dir().join(format!("console-{}.log", std::process::id()));
     let mut spec = MicroSpec::new(kernel, PathBuf::from(agent), acceleration, log);
-    spec.modules.push("overlay".to_owned());
+    spec.outfit.modules.push("overlay".to_owned());
     let machine = Micro::boot(spec).await?;
     let mut stderr = std::io::stderr();
     writeln!(

@@ -137,16 +137,36 @@ impl From<KernelId> for String {
 pub enum Wanted {
     /// This entry; its series may be `newest`.
     Kernel(KernelId),
-    /// `newest/ARCH`: whichever entry of the catalogue has the highest version.
-    Newest(Arch),
+    /// `newest/ARCH`, or `DISTRO/newest/ARCH` of one distribution: whichever entry of the
+    /// catalogue has the highest version.
+    Newest {
+        /// The distribution; none for any.
+        distro: Option<String>,
+        /// What it is built for.
+        arch: Arch,
+    },
 }
 
 impl FromStr for Wanted {
     type Err = InvalidKernelId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.strip_prefix("newest/").and_then(Arch::from_name) {
-            Some(arch) => Ok(Self::Newest(arch)),
+        let newest = text.rsplit_once('/').and_then(|(which, arch)| {
+            let arch = Arch::from_name(arch)?;
+            let distro = match which.strip_suffix("newest")? {
+                "" => None,
+                // With a release, it is one entry.
+                distro => Some(
+                    distro
+                        .strip_suffix('/')
+                        .filter(|d| !d.contains(['-', '/']))?,
+                ),
+            };
+            let distro = distro.map(str::to_owned);
+            Some(Self::Newest { distro, arch })
+        });
+        match newest {
+            Some(newest) => Ok(newest),
             None => text.parse().map(Self::Kernel),
         }
     }
@@ -156,7 +176,11 @@ impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel(id) => id.fmt(f),
-            Self::Newest(arch) => f.pad(&format!("newest/{arch}")),
+            Self::Newest { distro: None, arch } => f.pad(&format!("newest/{arch}")),
+            Self::Newest {
+                distro: Some(distro),
+                arch,
+            } => f.pad(&format!("{distro}/newest/{arch}")),
         }
     }
 }

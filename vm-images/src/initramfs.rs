@@ -130,11 +130,7 @@ pub fn build(spec: &MicroSpec, spare: &[&str]) -> Result<File, InitramfsError> {
 /// The modules in the order in which they are loaded.
 pub(crate) fn modules(spec: &MicroSpec) -> Result<Vec<ModuleFile>, MissingModule> {
     let mut wanted = CHANNEL_MODULES.to_vec();
-    if !spec.disks.is_empty() {
-        wanted.push("virtio_blk");
-    }
-    wanted.extend(spec.disks.iter().map(|disk| disk.filesystem.name()));
-    wanted.extend(spec.modules.iter().map(String::as_str));
+    wanted.extend(spec.outfit.wanted());
     spec.kernel.modules.closure(&wanted)
 }
 
@@ -170,7 +166,7 @@ fn manifest(spec: &MicroSpec, modules: &[String]) -> Manifest {
         hostname: "micro".to_owned(),
         cgroup: spec.cgroup,
         modules: modules.to_vec(),
-        mounts: mounts(&spec.disks),
+        mounts: mounts(&spec.outfit.disks),
     }
 }
 

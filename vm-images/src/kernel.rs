@@ -45,9 +45,18 @@ pub enum Origin {
         kernel: PathBuf,
         /// The SHA-256 of that file, in hexadecimal.
         sha256: String,
-        /// The folder of its modules.
-        modules: Option<PathBuf>,
+        /// Its modules; none if all is built in.
+        modules: Option<OwnModules>,
     },
+}
+
+/// Modules of a kernel of the user's own, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnModules {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// The SHA-256 over their paths in it and their contents, in hexadecimal.
+    pub sha256: String,
 }
 
 /// One package, exactly.

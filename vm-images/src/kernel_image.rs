@@ -4,7 +4,7 @@
 //! under emulation takes longer than all the rest of the boot. The layout of a bzImage is in the
 //! kernel's `Documentation/arch/x86/boot.rst`; offsets are from the start of the file.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 
 use matrix::arch::Arch;
@@ -15,6 +15,8 @@ use crate::compression::Compression;
 const MAX_UNPACKED: u64 = 1 << 30;
 /// The longest configuration, packed or not, in bytes. Real ones have 300 KB.
 const MAX_CONFIG: usize = 16 << 20;
+/// How much of a file's beginning holds its header: the release is at most 64 KiB behind it.
+const MAX_HEADER: u64 = 128 << 10;
 /// lz4's legacy frames hold blocks of at most this many bytes, unpacked.
 const LZ4_BLOCK: usize = 8 << 20;
 
@@ -46,6 +48,9 @@ pub enum KernelImageError {
         "the kernel is packed with {0}, which can't be read; give the `vmlinux` ELF file, or a kernel packed with gzip, xz, lz4 or zstd"
     )]
     UnsupportedPacking(&'static str),
+    /// The file can't be read.
+    #[error("can't read the kernel's file")]
+    Read(#[source] io::Error),
     /// The payload does not unpack.
     #[error("the kernel's payload is damaged")]
     Damaged(#[source] io::Error),
@@ -75,7 +80,7 @@ pub enum Form {
     /// A bzImage (`vmlinuz`), with the packed ELF image at this range.
     BzImage {
         /// Where the packed image is, its four length bytes included.
-        payload: Range<usize>,
+        payload: Range<u64>,
         /// The release that the header names.
         release: Option<String>,
     },
@@ -89,6 +94,11 @@ impl Form {
     /// [`KernelImageError::NotAKernel`], [`KernelImageError::OldProtocol`],
     /// [`KernelImageError::Truncated`].
     pub fn of(image: &[u8]) -> Result<Self, KernelImageError> {
+        Self::of_start(image, image.len() as u64)
+    }
+
+    /// Tells by the beginning of a file of that length.
+    fn of_start(image: &[u8], file_length: u64) -> Result<Self, KernelImageError> {
         if is_elf(image) {
             return Ok(Self::Elf);
         }
@@ -104,16 +114,16 @@ impl Form {
         // Zero stands for four, from the days of boot sectors.
         let sectors = match image.get(0x1f1).ok_or_else(not_a_kernel)? {
             0 => 4,
-            n => usize::from(*n),
+            n => u64::from(*n),
         };
         let offset = u32_at(image, 0x248).ok_or_else(not_a_kernel)?;
         let length = u32_at(image, 0x24c).ok_or_else(not_a_kernel)?;
-        let start = (sectors + 1) * 512 + offset as usize;
-        let end = start + length as usize;
-        if length < 4 || end > image.len() {
+        let start = (sectors + 1) * 512 + u64::from(offset);
+        let end = start + u64::from(length);
+        if length < 4 || end > file_length {
             return Err(KernelImageError::Truncated {
-                announced: end as u64,
-                present: image.len() as u64,
+                announced: end,
+                present: file_length,
             });
         }
         let release = u16_at(image, 0x20e)
@@ -131,25 +141,38 @@ impl Form {
 /// its length in bytes.
 ///
 /// Memory: a window of the packing, which is 8 MiB for lz4, 32 KiB for gzip, up to the whole
-/// image for xz and zstd.
-pub fn unpack(image: &[u8], out: &mut dyn Write) -> Result<u64, KernelImageError> {
-    let range = match Form::of(image)? {
+/// image for xz and zstd. The file is read as a stream.
+pub fn unpack(mut image: impl Read + Seek, out: &mut dyn Write) -> Result<u64, KernelImageError> {
+    let read = KernelImageError::Read;
+    let length = image.seek(SeekFrom::End(0)).map_err(read)?;
+    image.rewind().map_err(read)?;
+    let mut start = Vec::new();
+    let mut header = image.by_ref().take(MAX_HEADER);
+    header.read_to_end(&mut start).map_err(read)?;
+    let range = match Form::of_start(&start, length)? {
         Form::Elf => {
-            for piece in image.chunks(1 << 20) {
-                out.write_all(piece).map_err(KernelImageError::Write)?;
-            }
-            return Ok(image.len() as u64);
+            out.write_all(&start).map_err(KernelImageError::Write)?;
+            return copy(&mut image, out).map(|rest| rest + start.len() as u64);
         }
         Form::BzImage { payload, .. } => payload,
     };
-    let payload = image.get(range).unwrap_or_default();
+    // The kernel's build appends the unpacked length to every payload; gzip has it there anyway.
+    image.seek(SeekFrom::Start(range.end - 4)).map_err(read)?;
+    let mut announced = [0; 4];
+    image.read_exact(&mut announced).map_err(read)?;
+    image.seek(SeekFrom::Start(range.start)).map_err(read)?;
+    let payload = image.take(range.end - range.start - 4);
     let mut out = Counted {
         out,
         first: Vec::new(),
         written: 0,
         failure: None,
     };
-    let result = unpack_payload(payload, &mut out);
+    let result = unpack_payload(
+        BufReader::with_capacity(1 << 16, payload),
+        announced,
+        &mut out,
+    );
     if let Some(failure) = out.failure.take() {
         return Err(KernelImageError::Write(failure));
     }
@@ -157,12 +180,7 @@ pub fn unpack(image: &[u8], out: &mut dyn Write) -> Result<u64, KernelImageError
     if !is_elf(&out.first) {
         return Err(KernelImageError::NotElf);
     }
-    // The kernel's build appends the unpacked length to every payload; gzip has it there anyway.
-    let announced = payload
-        .len()
-        .checked_sub(4)
-        .and_then(|at| u32_at(payload, at));
-    let announced = u64::from(announced.unwrap_or(0));
+    let announced = u64::from(u32::from_le_bytes(announced));
     if announced != out.written {
         return Err(KernelImageError::WrongLength {
             announced,
@@ -172,28 +190,57 @@ pub fn unpack(image: &[u8], out: &mut dyn Write) -> Result<u64, KernelImageError
     Ok(out.written)
 }
 
+/// Copies what is left; how much it was.
+fn copy(from: &mut dyn Read, out: &mut dyn Write) -> Result<u64, KernelImageError> {
+    let mut piece = Vec::new();
+    let mut copied = 0;
+    loop {
+        piece.clear();
+        let mut next = from.take(1 << 20);
+        match next
+            .read_to_end(&mut piece)
+            .map_err(KernelImageError::Read)?
+        {
+            0 => return Ok(copied),
+            count => copied += count as u64,
+        }
+        out.write_all(&piece).map_err(KernelImageError::Write)?;
+    }
+}
+
 /// The ELF image of a bzImage, in memory.
 pub fn unpack_bzimage(image: &[u8]) -> Result<Vec<u8>, KernelImageError> {
     let mut elf = Vec::new();
-    unpack(image, &mut elf)?;
+    unpack(Cursor::new(image), &mut elf)?;
     Ok(elf)
 }
 
-fn unpack_payload(payload: &[u8], out: &mut Counted<'_>) -> Result<(), KernelImageError> {
+/// Unpacks the payload but for its last four bytes, which are `end`.
+fn unpack_payload(
+    mut payload: impl Read,
+    end: [u8; 4],
+    out: &mut Counted<'_>,
+) -> Result<(), KernelImageError> {
     let unsupported = |name| Err(KernelImageError::UnsupportedPacking(name));
-    let reader: Box<dyn Read + '_> = match payload {
-        [0x02, 0x21, 0x4c, 0x18, blocks @ ..] => return unpack_lz4(blocks, out),
+    let mut magic = Vec::new();
+    let mut first = payload.by_ref().take(6);
+    first
+        .read_to_end(&mut magic)
+        .map_err(KernelImageError::Read)?;
+    let whole = Cursor::new(magic.clone()).chain(payload);
+    let reader: Box<dyn Read + '_> = match magic.as_slice() {
+        [0x02, 0x21, 0x4c, 0x18, ..] => return unpack_lz4(whole, out),
         [b'B', b'Z', b'h', ..] => return unsupported("bzip2"),
         [0x5d, 0, 0, ..] => return unsupported("lzma"),
         [0x89, b'L', b'Z', b'O', ..] => return unsupported("lzo"),
-        [0x7f, b'E', b'L', b'F', ..] => Box::new(payload.split_at(payload.len() - 4).0),
-        _ => match Compression::of_magic(payload) {
+        [0x7f, b'E', b'L', b'F', ..] => Box::new(whole),
+        _ => match Compression::of_magic(&magic) {
             Compression::None => return unsupported("an unknown method"),
-            // One stream only: the four bytes after it are not the start of another.
-            Compression::Xz => Box::new(lzma_rust2::XzReader::new(payload, false)),
-            Compression::Gzip => Box::new(flate2::read::GzDecoder::new(payload)),
+            Compression::Xz => Box::new(lzma_rust2::XzReader::new(whole, false)),
+            // For gzip they are its own.
+            Compression::Gzip => Box::new(flate2::read::GzDecoder::new(whole.chain(&end[..]))),
             Compression::Zstd => Compression::Zstd
-                .reader(payload)
+                .reader(whole)
                 .map_err(KernelImageError::Damaged)?,
         },
     };
@@ -201,24 +248,34 @@ fn unpack_payload(payload: &[u8], out: &mut Counted<'_>) -> Result<(), KernelIma
     Ok(())
 }
 
-/// Unpacks lz4's legacy frame: blocks, each with its packed length in four bytes before it.
-fn unpack_lz4(mut blocks: &[u8], out: &mut Counted<'_>) -> Result<(), KernelImageError> {
+/// Unpacks lz4's legacy frame: after its magic blocks, each with its packed length in four bytes
+/// before it.
+fn unpack_lz4(mut frame: impl Read, out: &mut Counted<'_>) -> Result<(), KernelImageError> {
     let damaged =
         |what: &str| KernelImageError::Damaged(io::Error::new(io::ErrorKind::InvalidData, what));
+    let read = KernelImageError::Read;
+    frame.read_exact(&mut [0; 4]).map_err(read)?;
     let mut unpacked = vec![0; LZ4_BLOCK];
-    // What is left after the last block is the four bytes of the whole's length.
-    while blocks.len() > 4 {
-        let length = u32_at(blocks, 0).map_or(0, |n| n as usize);
-        let block = blocks
-            .get(4..4 + length)
-            .ok_or_else(|| damaged("an lz4 block is cut short"))?;
-        let written = lz4_flex::block::decompress_into(block, &mut unpacked)
+    let mut block = Vec::new();
+    loop {
+        block.clear();
+        let mut length = frame.by_ref().take(4);
+        length.read_to_end(&mut block).map_err(read)?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        let length = u32_at(&block, 0).map_or(0, u64::from);
+        block.clear();
+        let mut packed = frame.by_ref().take(length);
+        packed.read_to_end(&mut block).map_err(read)?;
+        if block.len() as u64 != length || block.is_empty() {
+            return Err(damaged("an lz4 block is cut short"));
+        }
+        let written = lz4_flex::block::decompress_into(&block, &mut unpacked)
             .map_err(|e| damaged(&e.to_string()))?;
         out.write_all(unpacked.get(..written).unwrap_or_default())
             .map_err(KernelImageError::Damaged)?;
-        blocks = blocks.get(4 + length..).unwrap_or_default();
     }
-    Ok(())
 }
 
 /// Counts what passes through, keeps the first bytes, and tells its own faults from the reader's.
@@ -258,7 +315,7 @@ impl Write for Counted<'_> {
 /// The kernel puts it gzipped between `IKCFG_ST` and `IKCFG_ED` (`kernel/configs.c`).
 pub fn embedded_config(image: &[u8]) -> Result<Option<Vec<u8>>, KernelImageError> {
     let mut finder = ConfigFinder::default();
-    unpack(image, &mut finder)?;
+    unpack(Cursor::new(image), &mut finder)?;
     let Some(packed) = finder.found else {
         return Ok(None);
     };

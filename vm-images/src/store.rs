@@ -1,6 +1,5 @@
 //! The kernels of the catalogue on this machine: what is there, getting more, clearing up.
 
-use std::fmt::Write;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,14 +12,16 @@ use crate::cache::{Cache, CacheError, digest_of};
 use crate::catalogue::{Catalogue, Entry, KernelId, Series, Wanted};
 use crate::debian_version;
 use crate::index::{KernelPackages, Resolved, SCHEMA as INDEX_SCHEMA};
-use crate::kernel::{Kernel, Origin, PackageId};
+use crate::kernel::{Kernel, Origin, OwnModules, PackageId};
 use crate::kernel_image;
 use crate::modules::{ModuleTable, ModuleTree};
 use crate::unpack::{self, CONFIG, MODULES, UnpackError, VMLINUX, VMLINUZ};
 
+mod contents;
 mod fetch;
 mod prune;
 
+use contents::{digest_of_files, digest_of_kernel};
 pub use fetch::{Source, StoreError};
 pub use prune::{PruneMode, Pruned};
 
@@ -30,6 +31,8 @@ const SCHEMA: &str = "seaworthy.kernel/1";
 const UNPACKING: &str = ".unpacking-";
 const DESCRIPTION: &str = "kernel.json";
 const TABLE: &str = "modules.json";
+/// How the names of tables begin that are of folders of the user's.
+const OWN_TABLE: &str = "modules-";
 /// The longest stored description, in bytes. That of 4,000 modules has 0.6 MB.
 const MAX_DESCRIPTION: u64 = 64 << 20;
 
@@ -83,6 +86,9 @@ struct Description {
     fetched_as: Option<FetchedAs>,
     has_config: bool,
     origin: Origin,
+    /// The digest of all other files in its folder. One without it was unpacked before there was
+    /// this member, and is unpacked anew.
+    contents: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,12 +175,14 @@ impl ImageStore {
         let mut kernels = Vec::new();
         for entry in self.entries(wanted)? {
             let resolved = self.resolve(&entry)?;
-            if let Some((dir, description)) = self.best_cached(&entry, resolved.as_ref())? {
-                kernels.extend(Self::load(&dir, description, Some(&entry.id))?);
-            }
+            let cached = self.best_cached(&entry, resolved.as_ref())?;
+            kernels.extend(cached.map(|(dir, description)| (entry, dir, description)));
         }
         kernels.reverse();
-        Ok(kernels.into_iter().max_by_key(|kernel| kernel.version))
+        let newest = kernels.into_iter().max_by_key(|(_, _, d)| d.version());
+        newest
+            .map(|(entry, dir, description)| Self::load(&dir, description, Some(&entry.id)))
+            .transpose()
     }
 
     /// A kernel of the user's own: a bzImage or an ELF image, with the folder of its modules
@@ -197,7 +205,8 @@ impl ImageStore {
         if !dir.join(DESCRIPTION).exists() {
             let _lock = self.cache.lock(|| ())?;
             self.build(&dir, |dir| {
-                unpack::write_image(&image, kernel, dir)?;
+                self.cache.write(&dir.join(VMLINUZ), &image)?;
+                unpack::unpack_image(dir, kernel)?;
                 let config = kernel_image::embedded_config(&image).map_err(not_a_kernel)?;
                 if let Some(config) = &config {
                     self.cache.write(&dir.join(CONFIG), config)?;
@@ -220,53 +229,41 @@ impl ImageStore {
                         sha256: sha256.clone(),
                         modules: None,
                     },
+                    contents: digest_of_kernel(dir)?,
                 })
             })?;
         }
         let description = Self::describe(&dir)?.ok_or_else(|| StoreError::Damaged(dir.clone()))?;
-        let tree = match modules {
-            None => ModuleTree::monolithic(&description.release),
-            Some(modules) => {
-                let table = self.table_of(&dir, modules)?;
-                ModuleTree::new(&description.release, modules.to_owned(), table)
+        let (tree, given) = match modules {
+            None => (ModuleTree::monolithic(&description.release), None),
+            Some(folder) => {
+                let given = OwnModules {
+                    folder: folder.to_owned(),
+                    sha256: digest_of_files(folder, &unpack::module_files_and_lists(folder)?)?,
+                };
+                let table = self.table_of(&dir, &given)?;
+                let tree = ModuleTree::new(&description.release, folder.to_owned(), table);
+                (tree, Some(given))
             }
         };
-        let mut kernel = Self::with_modules(&dir, description, None, tree)
-            .ok_or_else(|| StoreError::Damaged(dir.clone()))?;
-        if let Origin::Files { modules: given, .. } = &mut kernel.origin {
-            *given = modules.map(Path::to_owned);
+        let mut kernel = Self::with_modules(&dir, description, None, tree)?;
+        if let Origin::Files { modules, .. } = &mut kernel.origin {
+            *modules = given;
         }
         Ok(kernel)
     }
 
-    /// What the modules in a folder of the user's depend on. Reading thousands of packed modules
-    /// takes seconds, so it is kept for as long as no file's size or time changes.
-    fn table_of(&self, dir: &Path, modules: &Path) -> Result<ModuleTable, StoreError> {
-        // What was stored before lists counted took a folder without one to have nothing built in.
-        let mut listing = format!("{} 2\n", modules.display());
-        let lists = [unpack::BUILT_IN, unpack::BUILT_IN_INFO].map(|name| modules.join(name));
-        let lists = lists.into_iter().filter(|list| list.exists());
-        for file in unpack::module_files(modules)?.into_iter().chain(lists) {
-            let metadata = fs::metadata(&file).map_err(|source| StoreError::Unreadable {
-                path: file.clone(),
-                source,
-            })?;
-            let modified = metadata.modified().ok();
-            let _infallible = writeln!(
-                listing,
-                "{} {} {modified:?}",
-                file.display(),
-                metadata.len()
-            );
-        }
-        let (fingerprint, _) = digest_of(listing.as_bytes()).unwrap_or_default();
-        let path = dir.join(format!("modules-{fingerprint}.json"));
+    /// What the modules in a folder of the user's depend on. Unpacking thousands of modules takes
+    /// seconds, so it is kept for as long as they are the same.
+    fn table_of(&self, dir: &Path, modules: &OwnModules) -> Result<ModuleTable, StoreError> {
+        // Before the 2, a folder without a list was read as one with nothing built in.
+        let path = dir.join(format!("{OWN_TABLE}2-{}.json", modules.sha256));
         if let Some(stored) = Cache::read(&path, MAX_DESCRIPTION)? {
             if let Ok(table) = serde_json::from_slice(&stored) {
                 return Ok(table);
             }
         }
-        let table = unpack::scan(modules)?;
+        let table = unpack::scan(&modules.folder)?;
         self.cache.write(&path, &json(&table))?;
         Ok(table)
     }
@@ -287,19 +284,20 @@ impl ImageStore {
                 });
                 exact.or(open).into_iter().collect()
             }
-            Wanted::Newest(arch) => {
-                let of_arch = || {
-                    self.catalogue
-                        .entries()
-                        .iter()
-                        .filter(|e| e.id.arch == *arch)
+            Wanted::Newest { distro, arch } => {
+                let is_meant = |id: &KernelId| {
+                    id.arch == *arch && distro.as_ref().is_none_or(|distro| id.distro == *distro)
                 };
-                let newest: Vec<_> = of_arch()
+                let meant = || {
+                    let entries = self.catalogue.entries().iter();
+                    entries.filter(|entry| is_meant(&entry.id))
+                };
+                let newest: Vec<_> = meant()
                     .filter(|entry| entry.id.series == Series::Newest)
                     .cloned()
                     .collect();
                 if newest.is_empty() {
-                    of_arch().cloned().collect()
+                    meant().cloned().collect()
                 } else {
                     newest
                 }
@@ -389,35 +387,41 @@ impl ImageStore {
             .filter(|description| description.schema == SCHEMA))
     }
 
-    /// The kernel in a folder with its own modules; none if it is damaged.
+    /// The kernel in a folder with its own modules.
     fn load(
         dir: &Path,
         description: Description,
         id: Option<&KernelId>,
-    ) -> Result<Option<Kernel>, StoreError> {
+    ) -> Result<Kernel, StoreError> {
         let table = Cache::read(&dir.join(TABLE), MAX_DESCRIPTION)?;
-        let Some(table) = table.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
-            return Ok(None);
-        };
+        let table = table
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or_else(|| StoreError::Damaged(dir.to_owned()))?;
         let tree = ModuleTree::new(&description.release, dir.join(MODULES), table);
-        Ok(Self::with_modules(dir, description, id, tree))
+        Self::with_modules(dir, description, id, tree)
     }
 
+    /// The kernel in a folder, to the byte as it was unpacked.
     fn with_modules(
         dir: &Path,
         description: Description,
         id: Option<&KernelId>,
         modules: ModuleTree,
-    ) -> Option<Kernel> {
-        let version = description.version()?;
-        Some(Kernel {
+    ) -> Result<Kernel, StoreError> {
+        let damaged = || StoreError::Damaged(dir.to_owned());
+        if digest_of_kernel(dir)? != description.contents {
+            return Err(damaged());
+        }
+        let version = description.version().ok_or_else(damaged)?;
+        Ok(Kernel {
             id: id.map(|id| id.settled(version)),
             version,
             arch: description.arch,
             boot: [VMLINUZ, VMLINUX]
                 .map(|name| dir.join(name))
                 .into_iter()
-                .find(|path| path.exists())?,
+                .find(|path| path.exists())
+                .ok_or_else(damaged)?,
             vmlinux: dir.join(VMLINUX),
             config: description.has_config.then(|| dir.join(CONFIG)),
             modules,

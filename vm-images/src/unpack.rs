@@ -97,10 +97,9 @@ pub(crate) const VMLINUZ: &str = "vmlinuz";
 pub(crate) const CONFIG: &str = "config";
 pub(crate) const MODULES: &str = "modules";
 
-/// The files beside a kernel's modules that say what is built in.
-pub(crate) const BUILT_IN: &str = "modules.builtin";
-/// The properties of what is built in, such as aliases.
-pub(crate) const BUILT_IN_INFO: &str = "modules.builtin.modinfo";
+/// The lists of what is built in, in a folder of modules.
+const BUILT_IN: &str = "modules.builtin";
+const BUILT_IN_INFO: &str = "modules.builtin.modinfo";
 
 /// Unpacks a kernel's packages into a folder: `vmlinux`, `config`, `modules/kernel/…`.
 pub(crate) fn unpack(
@@ -119,7 +118,11 @@ pub(crate) fn unpack(
         let file = File::open(path).map_err(|e| failed(PackageError::Read(e)))?;
         package::walk(file, &mut |mut file| {
             match Part::of(file.path, release) {
-                Some(Part::Image) => image = Some((path, bytes(&mut file, MAX_IMAGE)?)),
+                Some(Part::Image) => {
+                    bounded(&file, MAX_IMAGE)?;
+                    io::copy(&mut file.contents, &mut File::create(dir.join(VMLINUZ))?)?;
+                    image = Some(path);
+                }
                 Some(Part::Config) => {
                     fs::write(dir.join(CONFIG), bytes(&mut file, MAX_TEXT)?)?;
                     unpacked.has_config = true;
@@ -146,8 +149,8 @@ pub(crate) fn unpack(
         })
         .map_err(failed)?;
     }
-    if let Some((package, image)) = image {
-        write_image(&image, package, dir)?;
+    if let Some(package) = image {
+        unpack_image(dir, package)?;
         unpacked.has_image = true;
         let vmlinux = File::open(dir.join(VMLINUX));
         let mut head = Vec::new();
@@ -172,25 +175,26 @@ pub(crate) fn unpack(
     Ok(unpacked)
 }
 
-/// Writes the ELF image of a kernel's file into a folder, and the file beside it where the image
-/// alone can't be booted.
-pub(crate) fn write_image(image: &[u8], from: &Path, dir: &Path) -> Result<(), UnpackError> {
-    let to = dir.join(VMLINUX);
+/// Unpacks the ELF image of the kernel's file that is in a folder, where it came to out of
+/// `from`. The file goes if the image alone can be booted.
+pub(crate) fn unpack_image(dir: &Path, from: &Path) -> Result<(), UnpackError> {
+    let (packed, to) = (dir.join(VMLINUZ), dir.join(VMLINUX));
     let write = |source| UnpackError::Write {
         path: to.clone(),
         source,
     };
+    let image = File::open(&packed).map_err(write)?;
     let mut out = BufWriter::with_capacity(1 << 20, File::create(&to).map_err(write)?);
     kernel_image::unpack(image, &mut out).map_err(|source| UnpackError::Image {
         file: from.to_owned(),
         source,
     })?;
     out.flush().map_err(write)?;
-    if !File::open(&to)
+    if File::open(&to)
         .and_then(kernel_image::has_pvh_entry)
         .map_err(write)?
     {
-        fs::write(dir.join(VMLINUZ), image).map_err(write)?;
+        fs::remove_file(&packed).map_err(write)?;
     }
     Ok(())
 }
@@ -230,9 +234,17 @@ pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
     Ok(table)
 }
 
+/// All files that [`scan`] reads below a folder, in a settled order.
+pub(crate) fn module_files_and_lists(dir: &Path) -> Result<Vec<PathBuf>, UnpackError> {
+    let mut files = module_files(dir)?;
+    let lists = [BUILT_IN, BUILT_IN_INFO].map(|name| dir.join(name));
+    files.extend(lists.into_iter().filter(|list| list.is_file()));
+    Ok(files)
+}
+
 /// The module files below a folder, in the order of their paths. Links are not followed: `build`
 /// and `source` lead to the kernel's sources.
-pub(crate) fn module_files(dir: &Path) -> Result<Vec<PathBuf>, UnpackError> {
+fn module_files(dir: &Path) -> Result<Vec<PathBuf>, UnpackError> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -316,16 +328,19 @@ impl Part {
 
 /// A packaged file's content, refused above a bound.
 fn bytes(file: &mut PackagedFile<'_>, limit: u64) -> io::Result<Vec<u8>> {
-    if file.size > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!(
-                "it has {} bytes, more than the {limit} that such a file may have",
-                file.size
-            ),
-        ));
-    }
+    bounded(file, limit)?;
     let mut content = Vec::with_capacity(usize::try_from(file.size).unwrap_or_default());
     file.contents.read_to_end(&mut content)?;
     Ok(content)
+}
+
+fn bounded(file: &PackagedFile<'_>, limit: u64) -> io::Result<()> {
+    if file.size <= limit {
+        return Ok(());
+    }
+    let why = format!(
+        "it has {} bytes, more than the {limit} that such a file may have",
+        file.size
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }

@@ -9,6 +9,7 @@ use keel::container::options::default_capabilities;
 use keel::container::spec::{self, Facts, Presence};
 use keel::container::user::Identity;
 use keel::runtime::seccomp::default_profile;
+use keel::volume::Volumes;
 use oci_spec::runtime::Spec;
 
 use super::done;
@@ -78,6 +79,7 @@ impl Keel {
             cgroup_namespaces: Presence::from(Path::new("/proc/self/ns/cgroup").exists()),
             swap_limit: Presence::Absent,
             files: None,
+            volumes: Volumes::new(&self.root),
         };
         let mut spec = spec::spec(model.config(), &facts).map_err(io::Error::other)?;
         // Keel has the filter ready; others translate the profile.

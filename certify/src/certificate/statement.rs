@@ -85,6 +85,9 @@ pub struct Predicate {
     pub host: HostFacts,
     /// What executed the guests and why no better.
     pub accelerator: String,
+    /// What QEMU says of its version; absent where no machine is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qemu: Option<String>,
     /// Who signs.
     pub signer: Signer,
     /// Every file of the run folder, by path.
@@ -157,6 +160,7 @@ impl Predicate {
             selftest: run.selftest.clone(),
             host: run.host.clone(),
             accelerator: run.accelerator.clone(),
+            qemu: run.qemu.clone(),
             signer,
             evidence,
         }

@@ -63,6 +63,7 @@ impl Run {
                 memory_mib: 4096,
             },
             accelerator: "tcg".into(),
+            qemu: None,
             machine: None,
             programs: Vec::new(),
             selftest: None,

@@ -1,6 +1,7 @@
 //! This machine as the machine of a cell: nothing is booted, fetched or installed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use matrix::axis::StorageDriver;
 use matrix::cell::Cell;
@@ -9,14 +10,14 @@ use nix::sys::statfs::{BTRFS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, statfs}
 use vm_images::target::Host;
 
 use super::engine_folder::{self, EngineFolder};
-use super::{Breakage, Machine, Provisioned, Provisioner};
+use super::{Breakage, Machine, Programs, Provisioned, Provisioner};
 use crate::adapter::EngineKind;
 
 /// Takes this machine for every cell.
 #[derive(Debug, Clone)]
 pub struct HostProvisioner {
-    /// The `seaworthy` that checks and runs the suites: this very program.
-    pub seaworthy: PathBuf,
+    /// The `seaworthy` that checks and runs the suites, and its guest tool.
+    pub programs: Arc<Programs>,
     /// The engine; absent for one that the adapter finds itself.
     pub engine: Option<PathBuf>,
     /// Its adapter.
@@ -55,6 +56,7 @@ impl HostProvisioner {
     }
 
     async fn take(&self, cell: &Cell) -> Result<Machine, Breakage> {
+        self.programs.are_in_place()?;
         let keep = EngineFolder::make(&self.root, self.engine()).map_err(|error| {
             let detail = format!(
                 "{} can't hold the engine's root: {error}",
@@ -70,7 +72,7 @@ impl HostProvisioner {
             .map_err(|error| Breakage::of("agent", &error))?;
         Ok(Machine {
             target: Box::new(target),
-            seaworthy: text(&self.seaworthy),
+            seaworthy: text(self.programs.path()),
             engine: self.engine.as_deref().map(text),
             engine_root: text(keep.path()),
             boot_ms: None,

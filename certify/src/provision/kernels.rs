@@ -87,9 +87,6 @@ impl Kernels {
     /// # Errors
     /// It can't be there.
     pub fn wanted(cell: &Cell) -> Result<Wanted, InvalidKernelId> {
-        if cell.release.is_empty() && cell.kernel == NEWEST {
-            return Ok(Wanted::Newest(cell.arch));
-        }
         kernel_name(cell).parse()
     }
 
@@ -179,9 +176,16 @@ fn origin(origin: &Origin) -> Vec<String> {
                 )
             })
             .collect(),
-        Origin::Files { kernel, sha256, .. } => {
+        Origin::Files {
+            kernel,
+            sha256,
+            modules,
+        } => {
             let name = kernel.file_name().unwrap_or(kernel.as_os_str());
-            vec![format!("{} sha256:{sha256}", name.to_string_lossy())]
+            let kernel = format!("{} sha256:{sha256}", name.to_string_lossy());
+            let modules = modules.as_ref();
+            let modules = modules.map(|modules| format!("modules sha256:{}", modules.sha256));
+            std::iter::once(kernel).chain(modules).collect()
         }
     }
 }
@@ -190,6 +194,7 @@ fn origin(origin: &Origin) -> Vec<String> {
 mod tests {
     use matrix::matrix_file::MatrixFile;
     use matrix::plan::Filter;
+    use vm_images::kernel::OwnModules;
     use vm_images::modules::ModuleTree;
 
     use super::*;
@@ -206,7 +211,7 @@ mod tests {
     fn kernel(wanted: &Wanted) -> Kernel {
         let (id, release) = match wanted {
             Wanted::Kernel(id) => (id.clone(), "6.1.0-1-amd64"),
-            Wanted::Newest(_) => ("debian-sid/newest/amd64".parse().unwrap(), "7.2.3-amd64"),
+            Wanted::Newest { .. } => ("debian-sid/newest/amd64".parse().unwrap(), "7.2.3-amd64"),
         };
         Kernel {
             release: release.into(),
@@ -267,6 +272,23 @@ mod tests {
             why,
             Breakage::new("no-kernel", "the mirror does not have it")
         );
+    }
+
+    #[test]
+    fn a_kernel_of_the_users_own_is_known_by_its_modules_too() {
+        let files = |modules: Option<&str>| {
+            origin(&Origin::Files {
+                kernel: "/boot/bzImage".into(),
+                sha256: "5f".into(),
+                modules: modules.map(|sha256| OwnModules {
+                    folder: "/lib/modules/6.6.1".into(),
+                    sha256: sha256.to_owned(),
+                }),
+            })
+        };
+        assert_eq!(files(None), ["bzImage sha256:5f"]);
+        let both = files(Some("a0"));
+        assert_eq!(both, ["bzImage sha256:5f", "modules sha256:a0"]);
     }
 
     #[test]

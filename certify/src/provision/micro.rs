@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use matrix::axis::StorageDriver;
 use matrix::cell::Cell;
@@ -12,7 +13,7 @@ use vm_images::kernel::Kernel;
 use vm_images::qemu::Acceleration;
 use vm_images::target::{BootError, Disk, GuestFile, Micro, MicroSnapshot, MicroSpec, Outfit};
 
-use super::{Breakage, Kernels, Machine, Provisioned, Provisioner, Snapshots};
+use super::{Breakage, Kernels, Machine, Programs, Provisioned, Provisioner, Snapshots};
 use crate::guest_tool;
 use crate::run::facts::MachineSize;
 use crate::run::folder::name;
@@ -36,8 +37,8 @@ pub struct MicroProvisioner {
     pub kernels: Kernels,
     /// The modules that cells need.
     pub modules: ModuleList,
-    /// The static `seaworthy`: this very program.
-    pub seaworthy: PathBuf,
+    /// The static `seaworthy` and its guest tool.
+    pub programs: Arc<Programs>,
     /// The static engine.
     pub engine: PathBuf,
     /// What executes the guests.
@@ -73,7 +74,7 @@ impl MicroProvisioner {
         let is_restored = restored.is_some();
         let micro = match restored {
             Some(micro) => micro,
-            None => Micro::boot(self.spec(cell, console)?)
+            None => Micro::boot(self.spec(cell, folder)?)
                 .await
                 .map_err(|error| breakage(&error))?,
         };
@@ -91,42 +92,58 @@ impl MicroProvisioner {
     }
 
     /// A machine that goes on from the snapshot of its kernel. None: it is to be booted, as what
-    /// can't be saved or restored on this host is no fault of the cell's machine.
+    /// can't be saved or restored on this host is no fault of the cell's machine; the reason is
+    /// kept with the evidence of each cell that it concerns.
     async fn restore(&self, cell: &Cell, folder: &Path) -> Result<Option<Micro>, Breakage> {
         let Some((shared, storage)) = self.snapshots.take(cell) else {
             return Ok(None);
         };
-        let console = &folder.join(name::CONSOLE);
-        let base = self.base(cell, console.to_owned())?;
+        let base = self.base(cell, folder)?;
         let outfit = outfit_for(&self.modules, &base.kernel, cell.storage);
         let outfits = storage.into_iter();
         let outfits = outfits.map(|storage| outfit_for(&self.modules, &base.kernel, storage));
         let outfits = outfits.collect();
-        let make = || made(MicroSnapshot::make(base, outfits), folder);
-        Ok(match shared.get_or_init(make).await {
-            Some(snapshot) => made(snapshot.restore(outfit, console.to_owned()), folder).await,
-            None => None,
+        let restored = async {
+            let make = async || {
+                MicroSnapshot::make(base, outfits)
+                    .await
+                    .map_err(|e| breakage(&e))
+            };
+            let snapshot = shared.get_or_init(make).await.as_ref();
+            let restored = snapshot
+                .map_err(Clone::clone)?
+                .restore(outfit, folder.join(name::CONSOLE));
+            restored.await.map_err(|error| breakage(&error))
+        };
+        Ok(match restored.await {
+            Ok(micro) => Some(micro),
+            Err(why) => {
+                keep_why_not(&why, folder);
+                None
+            }
         })
     }
 
     /// A machine that is booted for the cell.
-    fn spec(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
-        let mut spec = self.base(cell, console)?;
+    fn spec(&self, cell: &Cell, folder: &Path) -> Result<MicroSpec, Breakage> {
+        let mut spec = self.base(cell, folder)?;
         let outfit = outfit_for(&self.modules, &spec.kernel, cell.storage);
-        spec.modules.extend(outfit.modules);
-        spec.disks = outfit.disks;
+        spec.outfit.modules.extend(outfit.modules);
+        spec.outfit.disks = outfit.disks;
         Ok(spec)
     }
 
-    /// What the machines of all storage drivers have in common.
-    fn base(&self, cell: &Cell, console: PathBuf) -> Result<MicroSpec, Breakage> {
+    /// What the machines of all storage drivers have in common. All that they write is in
+    /// `folder`.
+    fn base(&self, cell: &Cell, folder: &Path) -> Result<MicroSpec, Breakage> {
+        self.programs.are_as_held()?;
         let kernel = self.kernels.of(cell)?.clone();
         let modules = present(self.modules.always(), &kernel);
         let mut spec = MicroSpec::new(
             kernel,
-            self.seaworthy.clone(),
+            self.programs.seaworthy(),
             self.acceleration.clone(),
-            console,
+            folder.join(name::CONSOLE),
         );
         spec.files = vec![GuestFile {
             host: self.engine.clone(),
@@ -134,7 +151,7 @@ impl MicroProvisioner {
             mode: 0o755,
         }];
         spec.files
-            .extend(guest_tool::beside(&self.seaworthy).map(|host| GuestFile {
+            .extend(self.programs.guest_tool().map(|host| GuestFile {
                 host,
                 guest: format!("/{}", guest_tool::PROGRAM),
                 mode: 0o755,
@@ -146,7 +163,9 @@ impl MicroProvisioner {
                 guest: format!("/boot/config-{}", spec.kernel.release),
                 mode: 0o644,
             }));
-        spec.modules = modules;
+        spec.outfit.modules = modules;
+        // The folder for temporary files is often in memory, and disks may take gigabytes.
+        folder.clone_into(&mut spec.scratch);
         spec.memory_mib = self.size.memory_mib;
         spec.cpus = self.size.cpus;
         spec.cgroup = cell.cgroup;
@@ -176,26 +195,23 @@ fn present(names: &[String], kernel: &Kernel) -> Vec<String> {
     names.cloned().collect()
 }
 
-/// What comes of saving or restoring a machine, if anything. If not, the reason and what its
-/// console showed are kept with the cell's evidence.
-async fn made<T>(making: impl Future<Output = Result<T, BootError>>, folder: &Path) -> Option<T> {
-    let error = match making.await {
-        Ok(made) => return Some(made),
-        Err(error) => breakage(&error),
-    };
+/// Keeps with the cell's evidence why its machine does not go on from a snapshot, and what the
+/// console showed of the one that was to.
+fn keep_why_not(why: &Breakage, folder: &Path) {
     let artefacts = folder.join(name::ARTEFACTS);
     let kept = fs::create_dir_all(&artefacts).and_then(|()| {
-        let reason = format!("{}: {}\n", error.kind, error.detail);
-        fs::write(artefacts.join("no-snapshot.txt"), reason)?;
-        fs::rename(
-            folder.join(name::CONSOLE),
-            artefacts.join("console-snapshot.log"),
-        )
+        let reason = format!("{}: {}\n", why.kind, why.detail);
+        fs::write(artefacts.join(name::NO_SNAPSHOT), reason)?;
+        let console = folder.join(name::CONSOLE);
+        // One that failed for an earlier cell has its console there.
+        if console.exists() {
+            fs::rename(console, artefacts.join(name::SNAPSHOT_CONSOLE))?;
+        }
+        Ok(())
     });
     if let Err(error) = kept {
         tracing::warn!(%error, "why there is no snapshot can't be kept");
     }
-    None
 }
 
 /// What an earlier machine of the cell printed is evidence too.
@@ -222,19 +238,23 @@ fn breakage(error: &BootError) -> Breakage {
 
 #[cfg(test)]
 mod tests {
-    use vm_images::qemu::snapshot::SnapshotError;
-
     use super::*;
 
-    #[tokio::test]
-    async fn why_there_is_no_snapshot_is_kept_with_the_evidence() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(name::CONSOLE), "Linux version 6.1\n").unwrap();
-        let failed = async { Err::<(), _>(BootError::Snapshot(SnapshotError::TooLong)) };
-        assert_eq!(made(failed, folder.path()).await, None);
-        let kept = |file| fs::read_to_string(folder.path().join(name::ARTEFACTS).join(file));
-        assert_eq!(kept("console-snapshot.log").unwrap(), "Linux version 6.1\n");
-        insta::assert_snapshot!(kept("no-snapshot.txt").unwrap(), @"no-machine: the machine can't be saved or restored: QEMU was not done within 30 s");
-        assert!(!folder.path().join(name::CONSOLE).exists());
+    #[test]
+    fn why_there_is_no_snapshot_is_kept_with_the_evidence_of_every_cell() {
+        let why = Breakage::new("no-machine", "QEMU was not done within 30 s");
+        let first = tempfile::tempdir().unwrap();
+        fs::write(first.path().join(name::CONSOLE), "Linux version 6.1\n").unwrap();
+        let second = tempfile::tempdir().unwrap();
+        for folder in [&first, &second] {
+            keep_why_not(&why, folder.path());
+            let reason = folder.path().join(name::ARTEFACTS).join(name::NO_SNAPSHOT);
+            let reason = fs::read_to_string(reason).unwrap();
+            assert_eq!(reason, "no-machine: QEMU was not done within 30 s\n");
+            assert!(!folder.path().join(name::CONSOLE).exists());
+        }
+        let console = first.path().join(name::ARTEFACTS);
+        let console = fs::read_to_string(console.join(name::SNAPSHOT_CONSOLE)).unwrap();
+        assert_eq!(console, "Linux version 6.1\n");
     }
 }

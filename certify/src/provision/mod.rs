@@ -8,6 +8,7 @@ pub(crate) mod engine_folder;
 mod host;
 pub mod kernels;
 mod micro;
+mod programs;
 pub(crate) mod snapshots;
 
 use std::future::Future;
@@ -23,6 +24,7 @@ pub use engine_folder::EngineFolder;
 pub use host::HostProvisioner;
 pub use kernels::Kernels;
 pub use micro::MicroProvisioner;
+pub use programs::{ProgramError, Programs};
 pub use snapshots::Snapshots;
 
 /// A machine that a cell can run on. Dropping it ends it.

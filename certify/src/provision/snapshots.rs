@@ -4,14 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use matrix::axis::{CgroupMode, StorageDriver, TargetKind};
-use matrix::cell::Cell;
+use matrix::cell::{Cell, CellId};
+use matrix::event::Entry;
 use tokio::sync::OnceCell;
 use vm_images::target::MicroSnapshot;
 
+use super::Breakage;
 use super::kernels::kernel_name;
 
-/// A snapshot that is made by the first who needs it. None: it can't be had.
-pub(super) type Shared = Arc<OnceCell<Option<MicroSnapshot>>>;
+/// A snapshot that is made by the first who needs it, or why it can't be had.
+pub(super) type Shared = Arc<OnceCell<Result<MicroSnapshot, Breakage>>>;
+
+/// What a guest has touched of its memory when it is saved, in MiB. Those that go on from it
+/// share that until they write to it.
+const SAVED_MIB: u64 = 160;
 
 /// What cells must have in common to share one: kernel and control group mode.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,16 +43,28 @@ struct Group {
 }
 
 impl Snapshots {
-    /// For the cells of a plan. A kernel with one cell has none: booting it is cheaper.
-    pub fn for_cells(cells: &[Cell]) -> Self {
+    /// For the cells of a plan of which `journal` tells nothing yet: those that have begun never
+    /// take one again. A kernel with one such cell has none: booting it is cheaper.
+    pub fn for_cells(cells: &[Cell], journal: &[Entry]) -> Self {
+        let begun: BTreeSet<&CellId> = journal.iter().map(|entry| &entry.cell).collect();
+        let cells = cells
+            .iter()
+            .filter(|cell| cell.target == TargetKind::Micro && !begun.contains(&cell.id));
         let mut groups: BTreeMap<Base, Group> = BTreeMap::new();
-        for cell in cells.iter().filter(|cell| cell.target == TargetKind::Micro) {
+        for cell in cells {
             let group = groups.entry(Base::of(cell)).or_default();
             group.to_come += 1;
             group.storage.insert(cell.storage);
         }
         groups.retain(|_, group| group.to_come > 1);
         Self(Mutex::new(groups))
+    }
+
+    /// How much more memory each machine takes for them, in MiB: every lane may be with another
+    /// kernel.
+    pub fn memory_mib(&self) -> u64 {
+        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if groups.is_empty() { 0 } else { SAVED_MIB }
     }
 
     /// The snapshot for a cell's one machine, and the storage drivers that it must be fit for.
@@ -92,7 +110,7 @@ mod tests {
             cell("6.1", StorageDriver::Vfs),
             cell("6.12", StorageDriver::Vfs),
         ];
-        let snapshots = Snapshots::for_cells(&cells);
+        let snapshots = Snapshots::for_cells(&cells, &[]);
         let (first, storage) = snapshots.take(&cells[0]).unwrap();
         assert_eq!(storage.len(), 2);
         let (second, _) = snapshots.take(&cells[1]).unwrap();
@@ -107,9 +125,34 @@ mod tests {
     fn the_only_cell_of_a_kernel_boots_it() {
         let cell = cell("6.12", StorageDriver::Vfs);
         assert!(
-            Snapshots::for_cells(std::slice::from_ref(&cell))
+            Snapshots::for_cells(std::slice::from_ref(&cell), &[])
                 .take(&cell)
                 .is_none()
         );
+    }
+
+    #[test]
+    fn cells_that_have_begun_are_not_waited_for() {
+        let cells = [
+            cell("6.1", StorageDriver::Overlay),
+            cell("6.1", StorageDriver::Btrfs),
+            cell("6.1", StorageDriver::Vfs),
+        ];
+        let begun = |cell: &Cell| Entry {
+            seq: 0,
+            at_ms: 0,
+            cell: cell.id.clone(),
+            attempt: 1,
+            event: matrix::event::Event::Interrupted,
+        };
+        let snapshots = Snapshots::for_cells(&cells, &[begun(&cells[0])]);
+        assert_eq!(snapshots.memory_mib(), SAVED_MIB);
+        assert!(snapshots.take(&cells[1]).is_some());
+        let (last, _) = snapshots.take(&cells[2]).unwrap();
+        assert_eq!(Arc::strong_count(&last), 1);
+
+        let snapshots = Snapshots::for_cells(&cells, &[begun(&cells[0]), begun(&cells[1])]);
+        assert_eq!(snapshots.memory_mib(), 0);
+        assert!(snapshots.take(&cells[2]).is_none());
     }
 }

@@ -38,6 +38,9 @@ pub struct RunFacts {
     pub host: HostFacts,
     /// What executed the guests and why no better (`tcg (kvm failed: …)`).
     pub accelerator: String,
+    /// What QEMU says of its version; absent where no machine is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qemu: Option<String>,
     /// The size of each machine; absent where no machine is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineSize>,

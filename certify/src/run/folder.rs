@@ -36,6 +36,10 @@ pub mod name {
     pub const EVENTS: &str = "events.ndjson";
     /// In a cell's folder: what else was kept.
     pub const ARTEFACTS: &str = "artefacts";
+    /// Among those: why the cell's machine does not go on from a snapshot.
+    pub const NO_SNAPSHOT: &str = "no-snapshot.txt";
+    /// Among those: what the machine printed that was to be saved, or to go on.
+    pub const SNAPSHOT_CONSOLE: &str = "console-snapshot.log";
 }
 
 /// JSON documents in a run folder are no longer than this: 64 MiB.

@@ -26,7 +26,7 @@ use super::start::{Resume, StartError};
 use super::{Patience, folder};
 use crate::adapter::EngineKind;
 use crate::certificate::key::SigningKey;
-use crate::provision::{Breakage, HostProvisioner, Provisioned, Provisioner};
+use crate::provision::{Breakage, HostProvisioner, Programs, Provisioned, Provisioner};
 
 const CASES: [&str; 3] = ["kernel.a", "limits.b", "limits.c"];
 
@@ -144,6 +144,7 @@ impl World {
                 memory_mib: 4096,
             },
             accelerator: "none".into(),
+            qemu: None,
             machine: None,
             programs: self.programs.clone(),
             selftest: None,
@@ -153,7 +154,7 @@ impl World {
 
     fn fleet(&self) -> Fleet {
         let host = HostProvisioner {
-            seaworthy: self.path("seaworthy"),
+            programs: Arc::new(Programs::at(&self.path("seaworthy")).unwrap()),
             engine: None,
             kind: EngineKind::Keel,
             root: self.dir.path().to_owned(),

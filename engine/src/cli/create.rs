@@ -24,7 +24,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
         store,
         hold,
         request,
-    } = args.recipe.prepare(globals, Detached::Yes)?;
+    } = args.recipe.prepare(globals, Detached::NotYet)?;
     let made = container::create(&globals.root, store.storage(), request).map_err(failure)?;
     drop(hold);
     terminal::answer(&format!("{}\n", made.id()))?;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::attach::{Detaching, Keys, exit_code};
 use super::{Globals, Outcome, terminal};
 use crate::container::options::EnvVar;
 use crate::container::{Containers, ExecRequest};
@@ -41,6 +42,8 @@ pub(super) struct Args {
     /// All capabilities and no filter
     #[arg(long)]
     privileged: bool,
+    #[command(flatten)]
+    keys: Keys,
     /// Name or id
     container: String,
     /// The command and its arguments
@@ -67,8 +70,8 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
     if request.tty && request.open_stdin {
         terminal::for_typing()?;
     }
-    let status = container.exec(request).map_err(failure)?;
-    Ok(ExitCode::from(status.code()))
+    let left = container.exec(request, args.keys.keys).map_err(failure)?;
+    Ok(exit_code(left, Detaching::IsTold))
 }
 
 /// A container that does not run, or is paused, is an ordinary failure, as Docker has it; what goes wrong behind

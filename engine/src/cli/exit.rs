@@ -47,6 +47,12 @@ impl Failure {
 }
 
 impl Failure {
+    /// The whole chain of causes, for a log.
+    pub fn in_one_line(&self) -> String {
+        let causes: Vec<_> = self.error.chain().map(ToString::to_string).collect();
+        causes.join(": ")
+    }
+
     /// Whether the system refused something to this user.
     pub fn is_for_lack_of_permission(&self) -> bool {
         self.error.chain().any(|cause| {

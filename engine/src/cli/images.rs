@@ -35,6 +35,14 @@ pub(super) struct Args {
     format: Option<String>,
 }
 
+const COLUMNS: [(&str, &str); 5] = [
+    ("REPOSITORY", "Repository"),
+    ("TAG", "Tag"),
+    ("IMAGE ID", "ID"),
+    ("CREATED", "CreatedSince"),
+    ("SIZE", "Size"),
+];
+
 /// Lists them by name; those without a name come last.
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let store = Store::open(&globals.root, globals.driver()?)?;
@@ -55,17 +63,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
             ids.dedup_by(|a, b| a.get("ID") == b.get("ID"));
             "{{.ID}}".parse::<Template>()?.render_lines(&ids)?
         }
-        None | Some("table") => table::render(
-            &[
-                ("REPOSITORY", "Repository"),
-                ("TAG", "Tag"),
-                ("IMAGE ID", "ID"),
-                ("CREATED", "CreatedSince"),
-                ("SIZE", "Size"),
-            ],
-            &rows,
-        ),
-        Some(template) => template.parse::<Template>()?.render_lines(&rows)?,
+        None | Some("table") => table::render(&COLUMNS, &rows),
+        Some(template) => template.parse::<Template>()?.render_rows(&COLUMNS, &rows)?,
     };
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)

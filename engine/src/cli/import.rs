@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::load::{open, tell_devices};
+use super::load::{open, tell, tell_devices};
 use super::{Globals, Outcome, terminal};
 use crate::image::load::import;
 use crate::image::reference::Reference;
@@ -32,6 +32,13 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
     let store = Store::open(&globals.root, globals.driver()?)?;
     let image = import(&store, input, args.name.as_ref())?;
     tell_devices(&image);
+    let name = args.name.as_ref().map(Reference::familiar);
+    tell(
+        globals,
+        "import",
+        &image.id.to_string(),
+        &name.unwrap_or_default(),
+    );
     terminal::answer(&format!("{}\n", image.id))?;
     Ok(ExitCode::SUCCESS)
 }

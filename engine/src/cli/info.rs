@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::template::Template;
 use super::{Globals, Outcome, terminal};
 use crate::container::{Container, Containers, Phase};
 use crate::image::store::Store;
@@ -16,20 +17,20 @@ use crate::runtime::requirement;
 #[command(after_help = "\
 Examples:
   keel info
-  keel info --format json")]
+  keel info --format json
+  keel info --format '{{.Driver}}'")]
 pub(super) struct Args {
-    /// `json`, or nothing for people
-    #[arg(short, long, value_name = "FORMAT", value_parser = ["json"])]
-    format: Option<String>,
+    /// `json`, a template such as `{{.Driver}}`, or nothing for people
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Template>,
 }
 
 /// Shows it.
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let info = gather(globals)?;
-    let text = if args.format.is_some() {
-        format!("{info}\n")
-    } else {
-        for_people(&info)
+    let text = match &args.format {
+        Some(template) => template.render_lines(&[info])?,
+        None => for_people(&info),
     };
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -54,7 +55,7 @@ fn gather(globals: &Globals) -> Result<Value, super::Failure> {
         "Containers": containers.len(),
         "ContainersRunning": count(Phase::Running),
         "ContainersPaused": count(Phase::Paused),
-        "ContainersStopped": count(Phase::Created) + count(Phase::Exited),
+        "ContainersStopped": count(Phase::Created) + count(Phase::Restarting) + count(Phase::Exited),
         "Images": store.ids()?.len(),
         "Driver": store.storage().driver().name().to_string(),
         "LoggingDriver": "json-file",

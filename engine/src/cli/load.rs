@@ -1,9 +1,11 @@
 //! `keel load`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Globals, Outcome, terminal};
+use crate::events::{Event, Journal, Kind};
 use crate::image::load::{Input, Loaded, load};
 use crate::image::reference::Reference;
 use crate::image::store::Store;
@@ -38,6 +40,9 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
     let input = open(args.archive.or(args.input))?;
     let store = Store::open(&globals.root, globals.driver()?)?;
     for image in load(&store, input, args.tag.as_ref())? {
+        for name in image.names.iter().map(Reference::familiar) {
+            tell(globals, "load", &image.id.to_string(), &name);
+        }
         tell_devices(&image);
         if !args.quiet {
             terminal::answer(&loaded(&image))?;
@@ -61,12 +66,23 @@ pub(super) fn open(path: Option<PathBuf>) -> anyhow::Result<Input> {
     }
 }
 
+/// Tells the journal of events what happened to an image.
+pub(super) fn tell(globals: &Globals, action: &str, id: &str, name: &str) {
+    let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+    let event = Event::now(Kind::Image, action, id, attributes);
+    Journal::of(&globals.root).record(&event);
+}
+
 /// Says so when device nodes were left out.
 pub(super) fn tell_devices(image: &Loaded) {
-    if image.devices > 0 {
+    tell_device_count(image.devices);
+}
+
+/// Says so when this many device nodes were left out.
+pub(super) fn tell_device_count(devices: u64) {
+    if devices > 0 {
         terminal::message(&format!(
-            "keel: {} device nodes of the image were left out; every container gets its own `/dev`",
-            image.devices
+            "keel: {devices} device nodes of the image were left out; every container gets its own `/dev`"
         ));
     }
 }

@@ -1,40 +1,58 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod attach;
+mod commit;
 mod container;
+mod cp;
 mod create;
 mod diff;
 mod each;
+mod events;
 mod exec;
 mod exit;
+mod export;
+mod history;
+mod image;
 mod images;
 mod import;
 mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod pause;
 mod port;
 mod pruning;
 mod ps;
+mod pull;
+mod push;
 mod recipe;
+mod registry;
 mod rename;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod runtime;
+mod save;
+mod search;
 mod start;
 mod stats;
 mod stop;
 mod system;
 mod table;
+mod tag;
 mod template;
 pub mod terminal;
 mod top;
+mod transfer;
 mod unpause;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;
@@ -45,7 +63,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::container::{Error as ContainerError, monitor};
+use crate::container::{Error as ContainerError, health, monitor};
 use crate::storage::{DriverName, StorageError};
 use crate::sys::pretend;
 
@@ -56,6 +74,7 @@ pub use exit::{ENGINE, FAILED, Failure, NOT_EXECUTABLE, NOT_FOUND, OK, Outcome, 
 #[command(name = "keel", version, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
+  keel pull busybox                       get an image
   keel import rootfs.tar small            make an image of a root file system
   keel run --rm small /bin/echo hello     run a command in a new container
   keel run -d --name web small httpd -f   leave one running
@@ -96,17 +115,32 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Load(load::Args),
+    Save(save::Args),
+    Pull(pull::Args),
+    Push(push::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Search(search::Args),
     Import(import::Args),
     Images(images::Args),
     Rmi(rmi::Args),
+    Tag(tag::Args),
+    History(history::Args),
+    #[command(subcommand)]
+    Image(image::Verb),
     Run(Box<run::Args>),
     Create(Box<create::Args>),
     Start(start::Args),
+    Attach(attach::Args),
     Exec(exec::Args),
     Ps(ps::Args),
     Logs(logs::Args),
+    Events(events::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
+    Cp(cp::Args),
+    Export(export::Args),
+    Commit(commit::Args),
     Kill(kill::Args),
     Stop(stop::Args),
     Restart(restart::Args),
@@ -122,7 +156,10 @@ enum Verb {
     #[command(subcommand)]
     Container(container::Verb),
     #[command(subcommand)]
+    Volume(volume::Verb),
+    #[command(subcommand)]
     System(system::Verb),
+    Runtime(runtime::Rest),
     Info(info::Args),
     Version(version::Args),
 }
@@ -136,14 +173,17 @@ impl Globals {
 
 /// The forms of the monitor (see [`monitor`]) are called by keel itself, never by users; they are
 /// looked for before anything else, so that one that waits has touched as little as possible.
-fn as_monitor(args: &[OsString]) -> Option<Result<(), ContainerError>> {
+fn as_monitor(args: &[OsString]) -> Option<Result<u8, ContainerError>> {
     let [_, verb, root, folder, rest @ ..] = args else {
         return None;
     };
     let (root, folder) = (Path::new(root), PathBuf::from(folder));
     match (verb.to_str()?, rest) {
-        (monitor::START, []) => Some(monitor::start_container(root, folder)),
-        (monitor::WAIT, [pid]) => Some(monitor::wait_for_container(root, folder, pid)),
+        (monitor::START, args) => Some(monitor::start_container(root, folder, args).map(|()| OK)),
+        (health::PROBE, []) => Some(health::probe(root, folder)),
+        (monitor::WAIT, orders) => {
+            Some(monitor::wait_for_container(root, folder, orders).map(|()| OK))
+        }
         _ => None,
     }
 }
@@ -182,7 +222,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     if let Some(result) = as_monitor(&args) {
         // Its streams are the container's: there is nobody to tell.
-        return ExitCode::from(if result.is_ok() { OK } else { FAILED });
+        return ExitCode::from(result.unwrap_or(FAILED));
+    }
+    if let Some(rest) = runtime::called(&args) {
+        return runtime::main(rest);
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -195,17 +238,31 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let globals = &cli.globals;
     let outcome: Outcome = match cli.verb {
         Verb::Load(args) => load::run(args, globals),
+        Verb::Save(args) => save::run(&args, globals),
+        Verb::Pull(args) => pull::run(&args, globals),
+        Verb::Push(args) => push::run(&args, globals),
+        Verb::Login(args) => login::run(args, globals),
+        Verb::Logout(args) => logout::run(args, globals),
+        Verb::Search(args) => search::run(&args, globals),
         Verb::Import(args) => import::run(args, globals),
         Verb::Images(args) => images::run(&args, globals),
         Verb::Rmi(args) => rmi::run(&args, globals),
+        Verb::Tag(args) => tag::run(&args, globals),
+        Verb::History(args) => history::run(&args, globals),
+        Verb::Image(verb) => image::run(verb, globals),
         Verb::Run(args) => run::run(*args, globals),
         Verb::Create(args) => create::run(*args, globals),
-        Verb::Start(args) => start::run(&args, globals),
+        Verb::Start(args) => start::run(args, globals),
+        Verb::Attach(args) => attach::run(args, globals),
         Verb::Exec(args) => exec::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Events(args) => events::run(&args, globals),
         Verb::Inspect(args) => inspect::run(&args, globals),
         Verb::Diff(args) => diff::run(&args, globals),
+        Verb::Cp(args) => cp::run(&args, globals),
+        Verb::Export(args) => export::run(&args, globals),
+        Verb::Commit(args) => commit::run(args, globals),
         Verb::Kill(args) => kill::run(&args, globals),
         Verb::Stop(args) => stop::run(&args, globals),
         Verb::Restart(args) => restart::run(&args, globals),
@@ -219,7 +276,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Rename(args) => rename::run(&args, globals),
         Verb::Rm(args) => rm::run(&args, globals),
         Verb::Container(verb) => container::run(&verb, globals),
+        Verb::Volume(verb) => volume::run(&verb, globals),
         Verb::System(verb) => system::run(&verb, globals),
+        Verb::Runtime(rest) => return runtime::main(rest),
         Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),
     };

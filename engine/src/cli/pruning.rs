@@ -4,6 +4,9 @@ use std::io::{self, BufRead as _, Write as _};
 
 use super::images::size;
 use crate::container::Pruned;
+use crate::image::PrunedImages;
+use crate::image::store::Removed;
+use crate::volume::VolumeName;
 
 /// Warns, and asks whether to go on. No answer is a no.
 ///
@@ -28,6 +31,28 @@ pub(super) fn deleted(pruned: &Pruned) -> String {
     }
     let ids = pruned.containers.iter().map(|id| format!("{id}\n"));
     format!("Deleted Containers:\n{}\n", ids.collect::<String>())
+}
+
+/// The images that were removed, as Docker tells it; empty if there were none.
+pub(super) fn deleted_images(pruned: &PrunedImages) -> String {
+    if pruned.removed.is_empty() {
+        return String::new();
+    }
+    let lines = pruned.removed.iter().map(|removed| match removed {
+        Removed::Name(name) => format!("untagged: {}\n", name.familiar()),
+        Removed::Image(id) => format!("deleted: {id}\n"),
+        Removed::Layer(chain) => format!("deleted: {chain}\n"),
+    });
+    format!("Deleted Images:\n{}\n", lines.collect::<String>())
+}
+
+/// The volumes that were removed, as Docker tells it; empty if there were none.
+pub(super) fn deleted_volumes(names: &[VolumeName]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let lines = names.iter().map(|name| format!("{name}\n"));
+    format!("Deleted Volumes:\n{}\n", lines.collect::<String>())
 }
 
 /// What that has made free.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::images::size;
 use super::template::Template;
 use super::{Globals, Outcome, table, terminal};
-use crate::container::{Container, Containers, Error, Filter, Phase, Selection};
+use crate::container::{Container, Containers, Error, Filter, Phase, Selection, Verdict};
 use crate::image::store::Store;
 
 /// List containers
@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(long)]
     no_trunc: bool,
     /// Only those of which this holds: `name=web`, `status=exited`, `label=NAME=VALUE`; also id,
-    /// exited, ancestor, before, since, volume
+    /// exited, ancestor, before, since, health, volume
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<Filter>,
     /// Only the newest, whatever they are doing
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let text = match args.format.as_deref() {
         _ if args.quiet => "{{.ID}}".parse::<Template>()?.render_lines(&rows)?,
         None | Some("table") => table::render(columns, &rows),
-        Some(template) => template.parse::<Template>()?.render_lines(&rows)?,
+        Some(template) => template.parse::<Template>()?.render_rows(&COLUMNS, &rows)?,
     };
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -146,7 +146,7 @@ fn row(container: &Container, args: &Args, now: Timestamp) -> Value {
         .host
         .volumes
         .iter()
-        .map(|volume| volume.source.display().to_string());
+        .map(|volume| volume.source.to_string());
     json!({
         "ID": id,
         "Names": container.name(),
@@ -177,8 +177,22 @@ fn status(container: &Container, now: Timestamp) -> String {
     let ago = |time: &Option<String>| since(time.as_deref().unwrap_or_default(), now);
     match container.phase() {
         Phase::Created => "Created".to_owned(),
-        Phase::Running => format!("Up {}", ago(&state.started)),
+        Phase::Running => {
+            let health = container.health().map(|health| health.status);
+            let health = match health {
+                None => "",
+                Some(Verdict::Starting) => " (health: starting)",
+                Some(Verdict::Healthy) => " (healthy)",
+                Some(Verdict::Unhealthy) => " (unhealthy)",
+            };
+            format!("Up {}{health}", ago(&state.started))
+        }
         Phase::Paused => format!("Up {} (Paused)", ago(&state.started)),
+        Phase::Restarting => format!(
+            "Restarting ({}) {} ago",
+            state.exit_code,
+            ago(&state.finished)
+        ),
         Phase::Exited => format!("Exited ({}) {} ago", state.exit_code, ago(&state.finished)),
     }
 }

@@ -1,7 +1,5 @@
 //! `keel restart`.
 
-use std::time::Duration;
-
 use super::{Globals, Outcome, each};
 
 /// Stop containers, if they run, and start them
@@ -11,16 +9,10 @@ Examples:
   keel restart web
   keel restart -t 60 db")]
 pub(super) struct Args {
-    /// Seconds to wait before killing; -1: for ever
-    #[arg(
-        short,
-        long,
-        alias = "timeout",
-        value_name = "SECONDS",
-        default_value_t = 10
-    )]
+    /// Seconds to wait before killing; -1: for ever [default: the container's, or 10]
+    #[arg(short, long, alias = "timeout", value_name = "SECONDS")]
     #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
-    time: i64,
+    time: Option<i64>,
     /// Names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -28,8 +20,8 @@ pub(super) struct Args {
 
 /// Restarts them.
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
-    let grace = u64::try_from(args.time).ok().map(Duration::from_secs);
     each::for_each(globals, &args.containers, |mut container| {
+        let grace = container.grace(args.time);
         container.restart(grace).map(|()| None)
     })
 }

@@ -3,7 +3,7 @@
 use super::{Globals, Outcome, each};
 use crate::container::Force;
 
-/// Remove containers, with all that they wrote
+/// Remove containers, with all that they wrote but what lies in volumes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -13,6 +13,9 @@ pub(super) struct Args {
     /// Kill those that run
     #[arg(short, long)]
     force: bool,
+    /// Also the volumes that were made for them alone
+    #[arg(short, long)]
+    volumes: bool,
     /// Names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -22,6 +25,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let force = if args.force { Force::Yes } else { Force::No };
     each::for_each(globals, &args.containers, |container| {
-        container.remove(force).map(|()| None)
+        let removed = if args.volumes {
+            container.remove_with_volumes(force)
+        } else {
+            container.remove(force)
+        };
+        removed.map(|()| None)
     })
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::load::tell;
 use super::{FAILED, Failure, Globals, Outcome, terminal};
 use crate::container::Containers;
 use crate::image::digest::ImageId;
@@ -31,7 +32,10 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let mut code = ExitCode::SUCCESS;
     for image in &args.images {
         match store.remove(image, force, &users) {
-            Ok(removed) => terminal::answer(&told(&removed))?,
+            Ok(removed) => {
+                record(globals, &removed);
+                terminal::answer(&told(&removed))?;
+            }
             Err(error) => {
                 terminal::message(&Failure::from(error).to_string());
                 code = ExitCode::from(FAILED);
@@ -39,6 +43,17 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
         }
     }
     Ok(code)
+}
+
+/// Tells the journal of events. A name is told with itself for an id, as the image may be gone.
+fn record(globals: &Globals, removed: &[Removed]) {
+    for removed in removed {
+        match removed {
+            Removed::Name(name) => tell(globals, "untag", &name.familiar(), &name.familiar()),
+            Removed::Image(id) => tell(globals, "delete", &id.to_string(), &id.to_string()),
+            Removed::Layer(_) => {}
+        }
+    }
 }
 
 /// In Docker's words.

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+use super::attach::{Detaching, Keys, Proxy, exit_code};
 use super::recipe::{Detached, Prepared, Recipe};
 use super::{Failure, Globals, Outcome, terminal};
-use crate::container;
+use crate::container::{self, Interaction, TakeInput};
 use crate::runtime::cgroup::begin_grace_period;
 
 /// Run a command in a new container
@@ -14,6 +15,7 @@ Examples:
   keel run --rm small /bin/echo hello
   keel run -it --rm small sh
   keel run -d --name web --memory 64m --pids-limit 50 small httpd -f
+  keel run -it --detach-keys ctrl-a,d small sh
   keel run --rm -v /srv/data:/data:ro --read-only --tmpfs /tmp small ls /data
 
 Exit codes: the command's own; 125 the engine failed; 126 the command is not executable;
@@ -22,6 +24,10 @@ pub(super) struct Args {
     /// Leave it running, and print its id
     #[arg(short, long)]
     detach: bool,
+    #[command(flatten)]
+    keys: Keys,
+    #[command(flatten)]
+    proxy: Proxy,
     #[command(flatten)]
     recipe: Recipe,
 }
@@ -42,7 +48,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
     let (root, storage) = (globals.root.as_path(), store.storage());
     let made = move || drop(hold);
     match detached {
-        Detached::Yes => {
+        Detached::Yes | Detached::NotYet => {
             let id = container::run_detached(root, storage, request, made).map_err(failure)?;
             terminal::answer(&format!("{id}\n"))?;
             Ok(ExitCode::SUCCESS)
@@ -51,8 +57,13 @@ pub(super) fn run(args: Args, globals: &Globals) -> Outcome {
             if request.wishes.tty && request.wishes.open_stdin {
                 terminal::for_typing()?;
             }
-            let status = container::run(root, storage, request, made).map_err(failure)?;
-            Ok(ExitCode::from(status.code()))
+            let interaction = Interaction {
+                keys: args.keys.keys,
+                input: TakeInput::Yes,
+                signals: args.proxy.signals(),
+            };
+            let left = container::run(root, storage, request, made, interaction);
+            Ok(exit_code(left.map_err(failure)?, Detaching::IsFine))
         }
     }
 }

@@ -101,7 +101,7 @@ fn looks(containers: &[Container]) -> Result<Vec<Look>, Error> {
                 Err(Error::NotRunning(_)) => None,
                 Err(error) => return Err(error),
             },
-            Phase::Created | Phase::Exited => None,
+            Phase::Created | Phase::Restarting | Phase::Exited => None,
         };
         let id = container.id().to_string();
         Ok(Look { id, usage })

@@ -1,20 +1,38 @@
-//! Output templates: the part of Go's that Docker's users write, `{{.Name}}` and `{{json .}}`.
+//! Output templates: the part of Go's that Docker's users write.
+//!
+//! ```text
+//! {{.Name}}  {{json .}}  {{.Config.Env | json}}  {{join .Args " "}}  {{upper .Name}}
+//! {{range .Mounts}}{{.Source}} {{end}}  {{range $i, $e := .Args}}{{$i}}={{$e}} {{end}}
+//! {{if .State.Running}}…{{else}}…{{end}}  {{with .Config}}…{{end}}  {{index .Labels "a.b"}}
+//! {{if eq .State.Status "running"}}…  {{println .Id}}  {{len .Args}}  {{split .Name "-"}}
+//! ```
+//!
+//! [`parse`] makes a tree of the text, [`render`] fills it in from a JSON document.
+
+mod functions;
+mod parse;
+mod render;
 
 use std::str::FromStr;
 
 use serde_json::Value;
 
-/// Text with fields to be filled in from a JSON document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template(Vec<Piece>);
+use parse::Node;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    /// `{{.A.B}}`
-    Field(Vec<String>),
-    /// `{{json .A.B}}`
-    Json(Vec<String>),
+/// Text with actions to be carried out on a JSON document.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Template {
+    nodes: Vec<Node>,
+    layout: Layout,
+}
+
+/// How documents are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// A line each.
+    Lines,
+    /// A table with a heading: `table {{.ID}}\t{{.Names}}`.
+    Table,
 }
 
 /// A template that cannot be used, or not for this document.
@@ -22,14 +40,26 @@ enum Piece {
 pub(super) enum TemplateError {
     /// Go's templates can do more than this.
     #[error(
-        "`{0}` is not understood; use `{{{{.Field}}}}`, `{{{{.Field.Of.It}}}}` and `{{{{json .Field}}}}`"
+        "`{0}` is not understood; keel knows fields (`{{{{.A.B}}}}`), range, if, else, with, end, variables, \
+         and the functions {known}", known = functions::NAMES
     )]
     Syntax(String),
+    /// A block was not closed, or nothing was open.
+    #[error("`{0}` has no counterpart: each if, range and with needs an `{{{{end}}}}`")]
+    Unbalanced(String),
     /// The document has no such field.
     #[error("there is no field `.{missing}`; `json` as format shows all of them")]
     NoField {
         /// Its path.
         missing: String,
+    },
+    /// A function was given what it cannot work on.
+    #[error("`{function}` cannot be used on {what}")]
+    Argument {
+        /// Its name.
+        function: String,
+        /// What it was given.
+        what: String,
     },
 }
 
@@ -38,127 +68,83 @@ impl FromStr for Template {
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
         if text == "json" {
-            return Ok(Self(vec![Piece::Json(Vec::new())]));
+            return Self::lines("{{json .}}");
         }
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("{{") {
-            let (inside, behind) = after
-                .split_once("}}")
-                .ok_or_else(|| TemplateError::Syntax(format!("{{{{{after}")))?;
-            pieces.push(Piece::Text(plain(before)));
-            pieces.push(field(inside.trim())?);
-            rest = behind;
+        match text.strip_prefix("table ") {
+            Some(columns) => Ok(Self {
+                nodes: parse::parse(columns)?,
+                layout: Layout::Table,
+            }),
+            None => Self::lines(text),
         }
-        pieces.push(Piece::Text(plain(rest)));
-        Ok(Self(pieces))
     }
-}
-
-/// Shells pass `\t` and `\n` on as they are, and Docker understands them.
-fn plain(text: &str) -> String {
-    text.replace("\\t", "\t").replace("\\n", "\n")
-}
-
-fn field(inside: &str) -> Result<Piece, TemplateError> {
-    let bad = || TemplateError::Syntax(format!("{{{{{inside}}}}}"));
-    let (path, is_json) = match inside.strip_prefix("json ") {
-        Some(path) => (path.trim(), true),
-        None => (inside, false),
-    };
-    let path = path.strip_prefix('.').ok_or_else(bad)?;
-    let is_name = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    let path: Vec<String> = match path {
-        "" => Vec::new(),
-        path if path.split('.').all(is_name) => path.split('.').map(str::to_owned).collect(),
-        _ => return Err(bad()),
-    };
-    Ok(if is_json {
-        Piece::Json(path)
-    } else {
-        Piece::Field(path)
-    })
 }
 
 impl Template {
+    fn lines(text: &str) -> Result<Self, TemplateError> {
+        Ok(Self {
+            nodes: parse::parse(text)?,
+            layout: Layout::Lines,
+        })
+    }
+
     /// Each document filled in, a line each.
     pub(super) fn render_lines(&self, documents: &[Value]) -> Result<String, TemplateError> {
-        let mut text = String::new();
-        for document in documents {
-            for piece in &self.0 {
-                match piece {
-                    Piece::Text(plain) => text += plain,
-                    Piece::Field(path) => text += &shown(look_up(document, path)?),
-                    Piece::Json(path) => text += &look_up(document, path)?.to_string(),
-                }
-            }
-            text.push('\n');
-        }
-        Ok(text)
+        self.render_rows(&[], documents)
     }
-}
 
-fn look_up<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, TemplateError> {
-    path.iter().try_fold(document, |value, name| {
-        value.get(name).ok_or_else(|| TemplateError::NoField {
-            missing: path.join("."),
-        })
-    })
-}
-
-/// As Go prints it: texts bare, lists in brackets without commas.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "<nil>".to_owned(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(shown).collect();
-            format!("[{}]", items.join(" "))
-        }
-        Value::Object(map) => {
-            let fields = map
+    /// The same; if it is to be a table, with the fields' titles above.
+    pub(super) fn render_rows(
+        &self,
+        titles: &[(&str, &str)],
+        documents: &[Value],
+    ) -> Result<String, TemplateError> {
+        let lines: Result<Vec<String>, _> = documents
+            .iter()
+            .map(|document| render::render(&self.nodes, document))
+            .collect();
+        let lines = lines?;
+        match self.layout {
+            Layout::Lines => Ok(lines
                 .iter()
-                .map(|(key, value)| format!("{key}:{}", shown(value)));
-            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
+                .fold(String::new(), |text, line| text + line + "\n")),
+            Layout::Table => {
+                let mut all = vec![self.heading(titles)];
+                all.extend(lines);
+                Ok(super::table::align(&all))
+            }
         }
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
+
+    fn heading(&self, known: &[(&str, &str)]) -> String {
+        let title = |field: &str| {
+            let known = known.iter().find(|(_, name)| *name == field);
+            known.map_or_else(|| title(field), |(title, _)| (*title).to_owned())
+        };
+        let titles = self.nodes.iter().map(|node| match node {
+            Node::Text(text) => text.clone(),
+            Node::Show(pipeline) => pipeline.last_field().map(&title).unwrap_or_default(),
+            Node::Set(..) | Node::If { .. } | Node::Range { .. } | Node::With { .. } => {
+                String::new()
+            }
+        });
+        titles.collect()
+    }
+}
+
+/// A field's title, in Docker's way: `CreatedAt` is above its column as `CREATED AT`.
+fn title(field: &str) -> String {
+    let mut title = String::new();
+    let mut before = ' ';
+    for letter in field.chars() {
+        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            title.push(' ');
+        }
+        title.push(letter.to_ascii_uppercase());
+        before = letter;
+    }
+    title
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn render(template: &str) -> Result<String, TemplateError> {
-        let document = json!({"Id": "ab", "State": {"Pid": 7, "Tags": ["a", "b"]}, "None": null});
-        template.parse::<Template>()?.render_lines(&[document])
-    }
-
-    #[test]
-    fn fields_are_filled_in_as_go_prints_them() {
-        assert_eq!(render("{{.Id}}: {{ .State.Pid }}").unwrap(), "ab: 7\n");
-        assert_eq!(
-            render("{{.State.Tags}}\\t{{.None}}").unwrap(),
-            "[a b]\t<nil>\n"
-        );
-        assert_eq!(render("{{json .State.Tags}}").unwrap(), "[\"a\",\"b\"]\n");
-    }
-
-    #[test]
-    fn what_is_not_understood_is_refused() {
-        for template in ["{{range .Id}}", "{{.Id", "{{}}", "{{.A..B}}"] {
-            assert!(
-                matches!(render(template), Err(TemplateError::Syntax(_))),
-                "{template}"
-            );
-        }
-        assert!(matches!(
-            render("{{.Nope}}"),
-            Err(TemplateError::NoField { .. })
-        ));
-    }
-}
+mod tests;

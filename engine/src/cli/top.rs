@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Globals, Outcome, table, terminal};
-use crate::container::{Containers, ProcessRow};
+use crate::container::{Containers, ProcessRow, process_rows};
 
 /// Show the processes of a running container, with their ids on the host
 #[derive(Debug, clap::Args)]
@@ -31,20 +31,22 @@ pub(super) struct Args {
 /// Shows them.
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let container = Containers::new(&globals.root).find(&args.container)?;
-    let text = if args.options.is_empty() {
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let now = Timestamp::now();
-        let processes = container.processes()?;
-        let rows: Vec<Value> = processes
-            .iter()
-            .map(|row| shown(row, &users, now))
-            .collect();
-        table::render(&COLUMNS, &rows)
-    } else {
-        by_ps(&args.options, &container.pids()?)?
-    };
-    terminal::answer(&text)?;
+    terminal::answer(&table_of(&container.pids()?, &args.options)?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// These processes as a table: with options, the host's `ps` makes it.
+pub(super) fn table_of(pids: &[u32], options: &[String]) -> anyhow::Result<String> {
+    if !options.is_empty() {
+        return by_ps(options, pids);
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let now = Timestamp::now();
+    let rows: Vec<Value> = process_rows(pids)?
+        .iter()
+        .map(|row| shown(row, &users, now))
+        .collect();
+    Ok(table::render(&COLUMNS, &rows))
 }
 
 /// Those of `ps -ef`, which Docker calls.

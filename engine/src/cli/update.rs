@@ -2,14 +2,15 @@
 
 use super::{Globals, Outcome, each};
 use crate::container::Update;
-use crate::container::options::{Bytes, Cpus, SwapLimit};
+use crate::container::options::{Bytes, Cpus, RestartPolicy, SwapLimit};
 
-/// Change the limits of containers, also while they run
+/// Change limits and restart policies of containers, also while they run
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   keel update --memory 128m web
-  keel update --cpus 0.5 --pids-limit 100 web worker")]
+  keel update --cpus 0.5 --pids-limit 100 web worker
+  keel update --restart no web")]
 pub(super) struct Args {
     /// Memory limit
     #[arg(short, long, value_name = "BYTES")]
@@ -28,6 +29,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(i64).range(-1..))]
     pids_limit: Option<i64>,
+    /// Whether to start them again when they end: no, `on-failure[:N]`, always, unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<RestartPolicy>,
     /// Names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -41,6 +45,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
         cpus: args.cpus,
         cpu_shares: args.cpu_shares,
         pids_limit: args.pids_limit,
+        restart: args.restart,
     };
     each::for_each(globals, &args.containers, |mut container| {
         container.update(update).map(|()| None)

@@ -9,6 +9,7 @@ use super::{Container, Containers, Error};
 use crate::image::digest::ImageId;
 use crate::image::store::{Store, StoreError};
 use crate::storage::DriverName;
+use crate::volume::Volumes;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +98,8 @@ impl Containers {
         findings.extend(orphans.map(Finding::Orphan));
         let images = check_images(store).map_err(|error| Error::Images(Box::new(error)))?;
         findings.extend(images);
+        let left = Volumes::new(self.root()).leftovers()?;
+        findings.extend(left.into_iter().map(Finding::Leftover));
         Ok(findings)
     }
 

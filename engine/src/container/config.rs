@@ -1,16 +1,19 @@
 //! What was asked for a container; written once, when it is made.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::health;
 use super::id::ContainerId;
 use super::name::Name;
 use super::options::{
-    Bytes, CapabilityChange, Cpus, Device, EnvVar, Network, Seccomp, Signal, SwapLimit, Tmpfs,
-    Ulimit, Volume,
+    Bytes, CapabilityChange, Cpus, Device, EnvVar, ExtraHost, LogConfig, Network, RestartPolicy,
+    Seccomp, Signal, SwapLimit, Tmpfs, Ulimit, Volume, VolumesFrom,
 };
+use crate::image::config::Healthcheck;
 
 /// The version of the format of `config.json`.
 pub const SCHEMA: &str = "keel.container/1";
@@ -38,6 +41,18 @@ pub struct Config {
     pub process: ProcessConfig,
     /// What surrounds it, and its limits.
     pub host: HostConfig,
+}
+
+impl Config {
+    /// Whether a monitor runs it, as it may go on when whoever started it has left. The others are
+    /// their starter's children, which is one process and two executions less.
+    pub fn has_monitor(&self) -> bool {
+        // At a terminal the detach keys can be typed.
+        self.host.detached
+            || self.process.tty
+            || self.host.restart != RestartPolicy::No
+            || health::is_wanted(self.process.healthcheck.as_ref())
+    }
 }
 
 /// The image that a container was made from.
@@ -72,6 +87,15 @@ pub struct ProcessConfig {
     pub tty: bool,
     /// Whether its standard input is kept open.
     pub open_stdin: bool,
+    /// Whether that ends when the first who is attached has nothing more to say.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// How to tell whether it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    /// The words before a health check that is a shell script; empty: `/bin/sh -c`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
 }
 
 /// What surrounds the command, and its limits.
@@ -99,8 +123,11 @@ pub struct HostConfig {
     pub cap_add: Vec<CapabilityChange>,
     /// Capabilities taken from the default set.
     pub cap_drop: Vec<CapabilityChange>,
-    /// Files and folders of the host.
+    /// Files and folders of the host, and volumes.
     pub volumes: Vec<Volume>,
+    /// Containers whose volumes it has too; they are among its own already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<VolumesFrom>,
     /// File systems in memory.
     pub tmpfs: Vec<Tmpfs>,
     /// Devices of the host.
@@ -124,6 +151,60 @@ pub struct HostConfig {
     pub cgroup: String,
     /// How it is connected.
     pub network: Network,
+    /// Whether it is started again when it has ended.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Where its output is kept.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Seconds that `keel stop` waits unless told otherwise; -1: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<i64>,
+    /// The NIS domain name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domainname: Option<String>,
+    /// Further groups of its first process, by number or by the container's own names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_add: Vec<String>,
+    /// Lines of `/etc/hosts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_hosts: Vec<ExtraHost>,
+    /// Servers in `/etc/resolv.conf`; none: the host's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<IpAddr>,
+    /// Domains to search, in the same place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<String>,
+    /// Options of the resolver, in the same place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_options: Vec<String>,
+    /// Kernel parameters of its own namespaces.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
+    /// Annotations of the runtime's spec.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// How readily the kernel kills it when memory runs out, -1000 to 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i32>,
+    /// Memory that it is left when there is not enough for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_reservation: Option<Bytes>,
+    /// The processors that it may run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpuset_cpus: Option<String>,
+    /// The memory nodes that it may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpuset_mems: Option<String>,
+    /// Microseconds of the period of `cpu_quota`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_period: Option<u64>,
+    /// Microseconds of processor time in each period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_quota: Option<i64>,
+    /// Its share of disks, 10 to 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blkio_weight: Option<u16>,
 }
 
 /// What an image suggests.
@@ -143,6 +224,12 @@ pub struct ImageDefaults {
     pub labels: BTreeMap<String, String>,
     /// What stops it.
     pub stop_signal: Option<Signal>,
+    /// Paths whose files outlive the container.
+    pub volumes: Vec<PathBuf>,
+    /// How to tell whether it is well.
+    pub healthcheck: Option<Healthcheck>,
+    /// The words before a shell script.
+    pub shell: Vec<String>,
 }
 
 /// What the user wants other than the image suggests.
@@ -168,6 +255,10 @@ pub struct ProcessWishes {
     pub tty: bool,
     /// `--interactive`.
     pub open_stdin: bool,
+    /// Whoever starts it attaches, with `--interactive`.
+    pub stdin_once: bool,
+    /// `--health-*`; what is zero or empty is the image's.
+    pub healthcheck: Healthcheck,
 }
 
 impl ProcessConfig {
@@ -216,6 +307,9 @@ impl ProcessConfig {
             stop_signal: wishes.stop_signal.or(image.stop_signal),
             tty: wishes.tty,
             open_stdin: wishes.open_stdin,
+            stdin_once: wishes.stdin_once,
+            healthcheck: healthcheck(image.healthcheck, wishes.healthcheck),
+            shell: image.shell,
         }
     }
 
@@ -224,6 +318,25 @@ impl ProcessConfig {
         let parts = self.entrypoint.iter().chain(&self.cmd);
         parts.cloned().collect()
     }
+}
+
+/// The image's health check with the user's wishes laid over it.
+fn healthcheck(image: Option<Healthcheck>, wishes: Healthcheck) -> Option<Healthcheck> {
+    let image = image.unwrap_or_default();
+    let or = |wish: i64, image: i64| if wish == 0 { image } else { wish };
+    let merged = Healthcheck {
+        test: if wishes.test.is_empty() {
+            image.test
+        } else {
+            wishes.test
+        },
+        interval: or(wishes.interval, image.interval),
+        timeout: or(wishes.timeout, image.timeout),
+        start_period: or(wishes.start_period, image.start_period),
+        start_interval: or(wishes.start_interval, image.start_interval),
+        retries: or(wishes.retries, image.retries),
+    };
+    (merged != Healthcheck::default()).then_some(merged)
 }
 
 /// Lays the user's variables over an environment.

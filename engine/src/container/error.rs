@@ -3,11 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::copy::CopyError;
 use super::monitor::Refusal;
 use super::name::Name;
-use super::options::Malformed;
+use super::options::{LogDriver, Malformed};
+use crate::files::{PackError, UnpackError};
 use crate::runtime;
 use crate::storage::StorageError;
+use crate::volume::VolumeError;
 
 /// Why a container could not be made, started, found or removed.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +103,21 @@ pub enum Error {
         "container `{0}` runs in the foreground with `--rm` and keeps no log; its output went to whoever started it"
     )]
     NoLog(Name),
+    /// Its output is kept by somebody else, or by nobody.
+    #[error(
+        "the log driver of container `{name}` is `{driver}`, which keel cannot read back; look where it writes to"
+    )]
+    LogElsewhere {
+        /// Its name.
+        name: Name,
+        /// Its log driver.
+        driver: LogDriver,
+    },
+    /// Nobody holds the container's streams for others.
+    #[error(
+        "container `{0}` cannot be attached to: it runs in the foreground with `--rm`, or its monitor was killed"
+    )]
+    NotAttachable(Name),
     /// The container does not stop.
     #[error(
         "container `{0}` did not end after SIGKILL; its process hangs in the kernel (see `dmesg`)"
@@ -128,6 +146,24 @@ pub enum Error {
     /// The run path.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// A copy that cannot be made so.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Files could not be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// A tar could not be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// `--mount` of a folder that is not there.
+    #[error("the source `{}` of a mount does not exist: make it first, or add `bind-create-src`", .0.display())]
+    NoBindSource(PathBuf),
+    /// Two mounts in one place.
+    #[error("two mounts are to be at `{}`: leave one out", .0.display())]
+    SameTarget(PathBuf),
     /// The images could not be looked at.
     #[error("cannot look at the images")]
     Images(#[source] Box<crate::image::store::StoreError>),

@@ -15,6 +15,7 @@ use super::{Container, Error, profile};
 use crate::runtime;
 use crate::runtime::cgroup::{self, Mode};
 use crate::runtime::seccomp::{self, Filter};
+use crate::volume::Volumes;
 
 /// Finds out what [`super::spec::spec`] needs to know; `root` is the container's open root folder.
 pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Facts, Error> {
@@ -22,7 +23,8 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
     let mode = cgroup::detect();
     let capabilities = capabilities(&config.host)?;
     Ok(Facts {
-        identity: Identity::look_up(root, &config.process.user)?,
+        identity: Identity::look_up(root, &config.process.user)?
+            .with_groups(root, &config.host.group_add)?,
         capabilities,
         devices: devices(config)?,
         cgroups: Presence::from(mode != Mode::Absent),
@@ -32,6 +34,7 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
             Place::Folder => Some(container.folder().to_owned()),
             Place::Tree => None,
         },
+        volumes: Volumes::new(container.root()),
     })
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use super::config::HostConfig;
 use super::options::Network;
 use super::{Container, Error};
 use crate::sys::in_root;
@@ -33,7 +34,7 @@ pub(super) enum Place {
 /// three files and three mounts less.
 pub(super) fn provide(container: &Container, root: BorrowedFd<'_>) -> Result<Place, Error> {
     let config = container.config();
-    let contents = contents(&config.process.hostname, config.host.network)?;
+    let contents = contents(&config.process.hostname, &config.host)?;
     if config.host.auto_remove && !config.host.read_only && write_inside(root, &contents).is_ok() {
         return Ok(Place::Tree);
     }
@@ -66,15 +67,43 @@ fn write_inside(root: BorrowedFd<'_>, contents: &[(&str, String)]) -> io::Result
     Ok(())
 }
 
-fn contents(hostname: &str, network: Network) -> Result<[(&'static str, String); 3], Error> {
-    let (hosts, resolver) = match network {
+fn contents(hostname: &str, host: &HostConfig) -> Result<[(&'static str, String); 3], Error> {
+    let (mut hosts, resolver) = match host.network {
         Network::None => (HOSTS.to_owned(), host_resolv_conf()?),
     };
+    let extra = host.extra_hosts.iter();
+    hosts
+        .extend(extra.flat_map(|extra| [extra.address.to_string(), format!("\t{}\n", extra.name)]));
+    let resolver = resolv_conf(&resolver, host);
     Ok([
         ("hostname", format!("{hostname}\n")),
         ("hosts", hosts),
         ("resolv.conf", resolver),
     ])
+}
+
+/// The host's, but for what was asked for: servers, domains and options each replace the host's.
+fn resolv_conf(of_host: &str, host: &HostConfig) -> String {
+    let mut own = Vec::new();
+    let servers = host
+        .dns
+        .iter()
+        .map(|server| format!("nameserver {server}\n"));
+    own.extend(servers);
+    for (word, list) in [("search", &host.dns_search), ("options", &host.dns_options)] {
+        if !list.is_empty() {
+            own.push(format!("{word} {}\n", list.join(" ")));
+        }
+    }
+    let is_replaced = |line: &&str| match line.split_whitespace().next() {
+        Some("nameserver") => !host.dns.is_empty(),
+        Some("search" | "domain") => !host.dns_search.is_empty(),
+        Some("options") => !host.dns_options.is_empty(),
+        _ => false,
+    };
+    let kept = of_host.lines().filter(|line| !is_replaced(line));
+    let kept = kept.map(|line| format!("{line}\n"));
+    kept.chain(own).collect()
 }
 
 /// The host's, as Docker does also for containers that reach nobody. Having none is fine.

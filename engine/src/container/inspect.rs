@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::options::{Access, Seccomp, SwapLimit};
+use super::options::{Access, Seccomp, Source, SwapLimit, Volume};
 use super::state::Incarnation;
 use super::{Container, Phase, config::HostConfig};
+use crate::volume::Volumes;
 
 /// Docker's time for "not yet".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -28,27 +29,23 @@ impl Container {
             "HostsPath": file("hosts"),
             "LogPath": self.log_path().display().to_string(),
             "Name": format!("/{}", config.name),
-            "RestartCount": 0,
+            "RestartCount": self.state().restarts,
             "Driver": config.driver,
             "Platform": "linux",
             "HostConfig": inspect_host(host),
             "GraphDriver": {"Name": config.driver, "Data": {"Tree": self.tree_name()}},
-            "Mounts": host.volumes.iter().map(|volume| json!({
-                "Type": "bind",
-                "Source": volume.source,
-                "Destination": volume.target,
-                "Mode": access(volume.access),
-                "RW": volume.access == Access::ReadWrite,
-                "Propagation": "rprivate",
-            })).collect::<Vec<_>>(),
+            "Mounts": self.inspect_mounts(),
             "Config": {
                 "Hostname": process.hostname,
+                "Domainname": host.domainname.as_deref().unwrap_or_default(),
+                "StopTimeout": host.stop_timeout,
                 "User": process.user,
                 "AttachStdin": process.open_stdin && !host.detached,
                 "AttachStdout": !host.detached,
                 "AttachStderr": !host.detached,
                 "Tty": process.tty,
                 "OpenStdin": process.open_stdin,
+                "StdinOnce": process.stdin_once,
                 "Env": process.env,
                 "Cmd": process.cmd,
                 "Image": config.image.reference,
@@ -56,18 +53,41 @@ impl Container {
                 "Entrypoint": process.entrypoint,
                 "Labels": process.labels,
                 "StopSignal": process.stop_signal,
+                "Healthcheck": process.healthcheck,
             },
             "NetworkSettings": {"Networks": {"none": {}}, "Ports": {}},
         })
     }
 
+    fn inspect_mounts(&self) -> Vec<Value> {
+        let volumes = Volumes::new(self.root());
+        let shown = |volume: &Volume| {
+            let mut shown = json!({
+                "Type": "bind",
+                "Source": volume.on_host(&volumes),
+                "Destination": volume.target,
+                "Mode": access(volume.access),
+                "RW": volume.access == Access::ReadWrite,
+                "Propagation": "rprivate",
+            });
+            if let (Source::Named(name), Some(fields)) = (&volume.source, shown.as_object_mut()) {
+                fields.insert("Type".to_owned(), "volume".into());
+                fields.insert("Name".to_owned(), name.as_str().into());
+                fields.insert("Driver".to_owned(), "local".into());
+                fields.insert("Propagation".to_owned(), "".into());
+            }
+            shown
+        };
+        self.config().host.volumes.iter().map(shown).collect()
+    }
+
     fn inspect_state(&self) -> Value {
         let (state, phase) = (self.state(), self.phase());
-        json!({
+        let mut all = json!({
             "Status": phase.as_str(),
             "Running": phase.is_live(),
             "Paused": phase == Phase::Paused,
-            "Restarting": false,
+            "Restarting": phase == Phase::Restarting,
             "OOMKilled": state.oom_killed,
             "Dead": false,
             "Pid": state.process.as_ref().map_or(0, |Incarnation { pid, .. }| *pid),
@@ -75,7 +95,12 @@ impl Container {
             "Error": state.error,
             "StartedAt": state.started.as_deref().unwrap_or(NEVER),
             "FinishedAt": state.finished.as_deref().unwrap_or(NEVER),
-        })
+        });
+        // As Docker has it: only of containers that are looked at.
+        if let (Some(health), Some(fields)) = (self.health(), all.as_object_mut()) {
+            fields.insert("Health".to_owned(), json!(health));
+        }
+        all
     }
 }
 
@@ -91,7 +116,7 @@ fn inspect_host(host: &HostConfig) -> Value {
         changes.iter().map(ToString::to_string).collect()
     };
     let binds = host.volumes.iter().map(|volume| {
-        let (source, target) = (volume.source.display(), volume.target.display());
+        let (source, target) = (&volume.source, volume.target.display());
         format!("{source}:{target}:{}", access(volume.access))
     });
     let tmpfs = host.tmpfs.iter().map(|tmpfs| {
@@ -108,7 +133,12 @@ fn inspect_host(host: &HostConfig) -> Value {
     };
     json!({
         "AutoRemove": host.auto_remove,
+        "RestartPolicy": {
+            "Name": host.restart.name(),
+            "MaximumRetryCount": host.restart.maximum_retry_count(),
+        },
         "Binds": binds.collect::<Vec<_>>(),
+        "VolumesFrom": host.volumes_from.iter().map(|from| from.container.as_str()).collect::<Vec<_>>(),
         "Tmpfs": tmpfs.collect::<serde_json::Map<_, _>>(),
         "CapAdd": names(&host.cap_add),
         "CapDrop": names(&host.cap_drop),
@@ -123,6 +153,20 @@ fn inspect_host(host: &HostConfig) -> Value {
         "MemorySwap": memory_swap,
         "NanoCpus": host.cpus.map_or(0, super::options::Cpus::nano),
         "CpuShares": host.cpu_shares.unwrap_or(0),
+        "CpuPeriod": host.cpu_period.unwrap_or(0),
+        "CpuQuota": host.cpu_quota.unwrap_or(0),
+        "CpusetCpus": host.cpuset_cpus.as_deref().unwrap_or_default(),
+        "CpusetMems": host.cpuset_mems.as_deref().unwrap_or_default(),
+        "BlkioWeight": host.blkio_weight.unwrap_or(0),
+        "MemoryReservation": host.memory_reservation.map_or(0, |memory| memory.0),
+        "OomScoreAdj": host.oom_score_adj.unwrap_or(0),
+        "Sysctls": host.sysctls,
+        "Annotations": host.annotations,
+        "GroupAdd": host.group_add,
+        "ExtraHosts": host.extra_hosts,
+        "Dns": host.dns,
+        "DnsSearch": host.dns_search,
+        "DnsOptions": host.dns_options,
         "PidsLimit": host.pids_limit,
         "Devices": host.devices.iter().map(|device| json!({
             "PathOnHost": device.path_on_host,
@@ -130,7 +174,7 @@ fn inspect_host(host: &HostConfig) -> Value {
             "CgroupPermissions": device.cgroup_permissions,
         })).collect::<Vec<_>>(),
         "Ulimits": host.ulimits.iter().map(super::options::Ulimit::inspect).collect::<Vec<_>>(),
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": host.log.driver.as_str(), "Config": host.log.options},
     })
 }
 

@@ -19,9 +19,16 @@ impl Container {
     /// # Errors
     /// [`Error::NoLog`] for a container that has none.
     pub fn log(&self) -> Result<LogReader, Error> {
-        let host = &self.config().host;
-        if host.auto_remove && !host.detached {
+        let config = self.config();
+        if config.host.auto_remove && !config.has_monitor() {
             return Err(Error::NoLog(self.name().clone()));
+        }
+        let driver = config.host.log.driver;
+        if !driver.is_readable() {
+            return Err(Error::LogElsewhere {
+                name: self.name().clone(),
+                driver,
+            });
         }
         let path = self.log_path();
         LogReader::open(&path).map_err(Error::io("read", path))
@@ -82,7 +89,11 @@ impl Container {
         }
         match self.state().status {
             Status::Created => Ok(Hold::try_take(self.folder())?.is_some()),
-            Status::Running => Ok(self.process().is_err()),
+            // Its end may be about to be recorded, and another start to follow.
+            Status::Running => {
+                Ok(self.process().is_err() && Hold::try_take(self.folder())?.is_some())
+            }
+            Status::Restarting => Ok(false),
             Status::Exited => Ok(true),
         }
     }

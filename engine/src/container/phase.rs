@@ -15,13 +15,21 @@ pub enum Phase {
     Running,
     /// Its processes are stopped where they are.
     Paused,
+    /// It has ended, and is about to be started again.
+    Restarting,
     /// It has ended, or could not be started.
     Exited,
 }
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Created, Self::Running, Self::Paused, Self::Exited];
+    pub const ALL: [Self; 5] = [
+        Self::Created,
+        Self::Running,
+        Self::Paused,
+        Self::Restarting,
+        Self::Exited,
+    ];
 
     /// Docker's word for it.
     pub fn as_str(self) -> &'static str {
@@ -29,14 +37,15 @@ impl Phase {
             Self::Created => "created",
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
         }
     }
 
-    /// Whether it has processes.
+    /// Whether it has processes, or is about to.
     pub fn is_live(self) -> bool {
         match self {
-            Self::Running | Self::Paused => true,
+            Self::Running | Self::Paused | Self::Restarting => true,
             Self::Created | Self::Exited => false,
         }
     }
@@ -50,6 +59,7 @@ impl Container {
             Status::Created => Phase::Created,
             Status::Running if self.is_frozen() => Phase::Paused,
             Status::Running => Phase::Running,
+            Status::Restarting => Phase::Restarting,
             Status::Exited => Phase::Exited,
         }
     }
@@ -65,10 +75,18 @@ impl Container {
     /// [`Error::NotRunning`], [`Error::Paused`]; [`Error::Runtime`] where this system cannot.
     pub fn pause(&self) -> Result<(), Error> {
         self.process()?;
+        self.not_paused()?;
+        self.freeze(Freezer::Frozen)?;
+        self.tell("pause", &[]);
+        Ok(())
+    }
+
+    /// Whether its processes can do what they are asked to.
+    pub(super) fn not_paused(&self) -> Result<(), Error> {
         if self.is_frozen() {
             return Err(Error::Paused(self.name().clone()));
         }
-        self.freeze(Freezer::Frozen)
+        Ok(())
     }
 
     /// Lets its processes go on.
@@ -80,15 +98,17 @@ impl Container {
         if !self.is_frozen() {
             return Err(Error::NotPaused(self.name().clone()));
         }
-        self.freeze(Freezer::Thawed)
+        self.freeze(Freezer::Thawed)?;
+        self.tell("unpause", &[]);
+        Ok(())
     }
 
     /// Lets its processes go on after a signal that is to end them: while they are paused, they
     /// do not notice.
     pub(super) fn thaw_for(&self, signal: Signal) -> Result<(), Error> {
-        let ends = signal == Signal::KILL || signal == self.stop_signal();
-        if ends && self.is_frozen() {
+        if self.ends(signal) && self.is_frozen() {
             self.freeze(Freezer::Thawed)?;
+            self.tell("unpause", &[]);
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ impl FromStr for PruneFilter {
 }
 
 /// A moment as Docker's users write one: an age (`1h30m`), seconds since 1970, or RFC 3339.
-pub(super) fn moment(text: &str) -> Option<Timestamp> {
+pub fn moment(text: &str) -> Option<Timestamp> {
     if let Ok(seconds) = text.parse::<i64>() {
         return Timestamp::from_second(seconds).ok();
     }

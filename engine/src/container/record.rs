@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use nix::fcntl::FlockArg;
 
 use super::config::Config;
@@ -11,10 +12,22 @@ use super::id::ContainerId;
 use super::name::Name;
 use super::state::{Incarnation, LOST, State, Status};
 use super::store::{Durability, Hold, replace_json};
-use super::{Error, clock, store};
+use super::{Containers, Error, clock, store};
 use crate::runtime::ExitStatus;
 use crate::runtime::cgroup::{Cgroup, CgroupPath};
 use crate::storage::{Storage, Tree, TreeName};
+
+/// The newest file of a container's log.
+pub(super) const LOG: &str = "log.ndjson";
+
+/// What follows a container's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing.
+    Over,
+    /// Its monitor starts it again.
+    Restart,
+}
 
 /// One container, as it was when it was looked up.
 #[derive(Debug)]
@@ -95,7 +108,7 @@ impl Container {
 
     /// Its log: Docker's json-file format.
     pub fn log_path(&self) -> PathBuf {
-        self.folder.join("log.ndjson")
+        self.folder.join(LOG)
     }
 
     /// What its tree is called.
@@ -183,7 +196,12 @@ impl Container {
     /// Whether it is said to run and does not.
     fn is_lost(&self) -> bool {
         let process = self.state.process.as_ref();
-        self.state.status == Status::Running && !process.is_some_and(Incarnation::lives)
+        match self.state.status {
+            Status::Running => !process.is_some_and(Incarnation::lives),
+            // Unless somebody holds its folder.
+            Status::Restarting => true,
+            Status::Created | Status::Exited => false,
+        }
     }
 
     /// Records the end of a container whose monitor was killed. `None` when that removed it.
@@ -196,9 +214,23 @@ impl Container {
         if !self.is_lost() {
             return Ok(Some(self));
         }
-        let mut ended = self.state.clone().exited(LOST, clock::now());
-        "whoever ran it was killed, or the machine restarted, so its exit code is not known"
-            .clone_into(&mut ended.error);
+        let ended = match self.state.status {
+            Status::Restarting => State {
+                status: Status::Exited,
+                error: "whoever was to start it again was killed, or the machine restarted"
+                    .to_owned(),
+                ..self.state.clone()
+            },
+            Status::Running | Status::Created | Status::Exited => State {
+                error: "whoever ran it was killed, or the machine restarted, so its exit code is \
+                        not known"
+                    .to_owned(),
+                ..self.state.clone().exited(LOST, clock::now())
+            },
+        };
+        if self.state.status == Status::Running {
+            self.tell_end(ended.exit_code);
+        }
         self.record(ended)?;
         self.release()?;
         if self.config.host.auto_remove {
@@ -216,15 +248,24 @@ impl Container {
         status: ExitStatus,
         storage: &Storage,
         cgroup: Option<&Cgroup>,
+        next: Next,
     ) -> Result<(), Error> {
         self.follow();
+        let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_kills().is_ok_and(|n| n > 0));
+        if oom_killed {
+            self.tell("oom", &[]);
+        }
+        self.tell_end(status.code());
         if self.config.host.auto_remove {
             // It is about to be removed: only somebody who waits for the code wants it.
             tell_waiter(&self.folder, status.code()).map_err(Error::io("write", &self.folder))?;
         } else {
             let mut ended = self.state.clone().exited(status.code(), clock::now());
-            ended.oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_kills().is_ok_and(|n| n > 0));
-            self.record(ended)?;
+            ended.oom_killed = oom_killed;
+            self.record(match next {
+                Next::Over => ended,
+                Next::Restart => ended.to_be_restarted(),
+            })?;
         }
         if let Some(cgroup) = cgroup {
             cgroup
@@ -248,14 +289,35 @@ impl Container {
     }
 
     /// Removes its tree and then its folder, which the caller holds. Interrupted, it can be done
-    /// again.
+    /// again. What removes itself takes along the volumes that were made for it alone.
     pub(super) fn remove_from(&mut self, storage: &Storage) -> Result<(), Error> {
         storage.driver().remove(Tree::Container(&self.tree()?))?;
         self.follow();
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if !is_absence(&error) => Err(Error::io("remove", &self.folder)(error)),
-            _ => Ok(()),
+            Err(error) if !is_absence(&error) => {
+                return Err(Error::io("remove", &self.folder)(error));
+            }
+            _ => {}
         }
+        self.tell("destroy", &[]);
+        let volumes = self.volume_names();
+        if self.config.host.auto_remove && !volumes.is_empty() {
+            return Containers::new(&self.root).remove_anonymous(&volumes);
+        }
+        Ok(())
+    }
+
+    fn tell_end(&self, code: u8) {
+        let started = self.state.started.as_ref();
+        let started = started.and_then(|time| time.parse::<Timestamp>().ok());
+        let ran = started.map_or(0, |started| {
+            Timestamp::now().duration_since(started).as_secs()
+        });
+        let details = [
+            ("exitCode", &*code.to_string()),
+            ("execDuration", &*ran.to_string()),
+        ];
+        self.tell("die", &details);
     }
 
     /// Waits until nobody runs it any more, and takes its folder. `None`: it is gone.

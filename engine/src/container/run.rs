@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
+use super::attach::clients::Clients;
+use super::attach::{Interaction, Left, socket};
 use super::create::{Request, make};
 use super::id::ContainerId;
-use super::logs::LogWriter;
+use super::logs::{LogTarget, LogWriter};
+use super::record::Next;
 use super::start::{Started, put_down, start};
-use super::stdio::{Attach, Logging, RawTerminal, Wishes};
+use super::stdio::{Attach, Logging, Wishes};
 use super::supervise::{PassOn, Supervision};
 use super::{Container, Error, monitor};
 use crate::runtime::ExitStatus;
 use crate::runtime::cgroup::Cgroup;
 use crate::storage::Storage;
 
-/// Makes a container, and runs it in the foreground to its end.
+/// Makes a container and runs it in the foreground, to its end or until the detach keys are typed.
 ///
 /// Its standard streams are this process's own; signals to this process are passed on. The caller
 /// has no other thread that takes signals. `made` is called once the image is no longer needed.
@@ -25,45 +28,66 @@ pub fn run(
     storage: &Storage,
     request: Request,
     made: impl FnOnce(),
-) -> Result<ExitStatus, Error> {
+    interaction: Interaction,
+) -> Result<Left, Error> {
     let (mut container, hold) = make(root, storage, request)?;
     made();
-    let host = &container.config().host;
+    if container.config().has_monitor() {
+        return container.start_attached(hold, interaction);
+    }
+    let status = run_here(&mut container, storage)?;
+    drop(hold);
+    Ok(Left::Exited(status.code()))
+}
+
+/// Runs a container as a child of this process.
+fn run_here(container: &mut Container, storage: &Storage) -> Result<ExitStatus, Error> {
     let wishes = Wishes {
-        tty: container.config().process.tty,
+        tty: false,
         open_stdin: container.config().process.open_stdin,
         attach: Attach::Foreground,
         // Nobody could read the log of what is removed at its end: see decision 0031.
-        logging: if host.auto_remove {
+        logging: if container.config().host.auto_remove {
             Logging::Off
         } else {
             Logging::On
         },
+        size: None,
+        restarts: 0,
     };
     let mut started = None;
-    let result = start(&mut container, storage, wishes).and_then(|new| {
+    let result = start(container, storage, wishes).and_then(|new| {
         let started = started.insert(new);
-        attend(&container, started, wishes).inspect_err(|_| put_down(&started.process))
+        attend(container, started, wishes).inspect_err(|_| put_down(&started.process))
     });
     let cgroup = started
         .as_ref()
         .and_then(|started| started.process.cgroup());
-    let result = finish(&mut container, storage, result, cgroup);
-    drop(hold);
-    result
+    let (result, clients) = match result {
+        Ok((status, clients)) => (Ok(status), clients),
+        Err(error) => (Err(error), Clients::default()),
+    };
+    let status = finish(container, storage, result, cgroup)?;
+    clients.dismiss(status.code());
+    Ok(status)
 }
 
-/// Waits for a process in the foreground.
+/// Waits for a process in the foreground. Where its output is kept for others, they may attach.
 fn attend(
     container: &Container,
     started: &mut Started,
     wishes: Wishes,
-) -> Result<ExitStatus, Error> {
-    let log = match wishes.logging {
-        Logging::Off => None,
+) -> Result<(ExitStatus, Clients), Error> {
+    let (log, door) = match wishes.logging {
+        Logging::Off => (None, None),
         Logging::On => {
             let path = container.log_path();
-            Some(LogWriter::open(&path).map_err(Error::io("open", path))?)
+            let target = LogTarget::of(container.config())?;
+            target.check()?;
+            let log = LogWriter::open(target, &path).map_err(Error::io("open", path))?;
+            let door = socket::make(container.folder());
+            let door = door.map_err(Error::io("listen in", container.folder()))?;
+            (Some(log), Some(door))
         }
     };
     let pid = started.process.pid();
@@ -72,10 +96,6 @@ fn attend(
         pid,
         source,
     };
-    let raw = match (wishes.tty, wishes.open_stdin) {
-        (true, true) => RawTerminal::enter().map_err(lost)?,
-        _ => None,
-    };
     let input = started.ends.input(wishes).map_err(lost)?;
     let supervision = Supervision {
         pid,
@@ -83,11 +103,11 @@ fn attend(
         input,
         log,
         pass_on: PassOn::Yes,
-        console: started.ends.console(),
+        console: None,
+        clients: Clients::new(door, None),
+        health: None,
     };
-    let status = supervision.wait().map_err(lost);
-    drop(raw);
-    status
+    supervision.wait().map_err(lost)
 }
 
 /// Records the end, gives back what was taken, and removes what is to be removed.
@@ -98,7 +118,7 @@ pub(super) fn finish(
     cgroup: Option<&Cgroup>,
 ) -> Result<ExitStatus, Error> {
     if let Ok(status) = &result {
-        container.end(*status, storage, cgroup)?;
+        container.end(*status, storage, cgroup, Next::Over)?;
     }
     if container.config().host.auto_remove {
         container.remove_from(storage)?;
@@ -118,6 +138,6 @@ pub fn run_detached(
 ) -> Result<ContainerId, Error> {
     let (container, hold) = make(root, storage, request)?;
     made();
-    monitor::spawn(&container, hold)?;
+    monitor::spawn(&container, hold, None)?;
     Ok(container.id().clone())
 }

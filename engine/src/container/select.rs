@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::options::Malformed;
-use super::{Container, Error, Phase};
+use super::{Container, Error, Phase, Verdict};
 use crate::image::reference::Reference;
 
 /// One `--filter KEY=VALUE`.
@@ -25,12 +25,14 @@ pub enum Filter {
     Before(String),
     /// `since=CONTAINER`: made after that one.
     Since(String),
+    /// `health=`; `None`: nobody looks.
+    Health(Option<Verdict>),
     /// `volume=`: something is mounted from there, or there.
     Volume(String),
 }
 
 const EXAMPLE: &str = "`status=exited`, `name=web`, `label=NAME=VALUE`, or one of id, exited, \
-                       ancestor, before, since, volume";
+                       ancestor, before, since, health, volume";
 
 impl FromStr for Filter {
     type Err = Malformed;
@@ -48,11 +50,18 @@ impl FromStr for Filter {
             },
             "status" => {
                 let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == value);
-                Self::Status(
-                    phase.ok_or_else(|| bad("is no status: created, running, paused, exited"))?,
-                )
+                Self::Status(phase.ok_or_else(|| {
+                    bad("is no status: created, running, paused, restarting, exited")
+                })?)
             }
             "exited" => Self::Exited(value.parse().map_err(|_| bad("is no exit code"))?),
+            "health" if value == "none" => Self::Health(None),
+            "health" => {
+                let verdict = Verdict::ALL.into_iter().find(|one| one.as_str() == value);
+                let verdict = verdict
+                    .ok_or_else(|| bad("is no health: starting, healthy, unhealthy, none"))?;
+                Self::Health(Some(verdict))
+            }
             "ancestor" => Self::Ancestor(owned),
             "before" => Self::Before(owned),
             "since" => Self::Since(owned),
@@ -89,6 +98,7 @@ impl<'a> Selection<'a> {
             | Filter::Status(_)
             | Filter::Exited(_)
             | Filter::Ancestor(_)
+            | Filter::Health(_)
             | Filter::Volume(_) => Ok(None),
         };
         let times = filters.iter().map(time).collect::<Result<_, Error>>()?;
@@ -144,6 +154,7 @@ impl Filter {
             Self::Exited(code) => {
                 container.phase() == Phase::Exited && container.state().exit_code == *code
             }
+            Self::Health(wanted) => container.health().map(|health| health.status) == *wanted,
             Self::Ancestor(image) => {
                 let used = &config.image;
                 let id = used.id.strip_prefix("sha256:").unwrap_or(&used.id);
@@ -158,8 +169,7 @@ impl Filter {
             Self::Before(_) => time.is_some_and(|time| config.created.as_str() < time),
             Self::Since(_) => time.is_some_and(|time| config.created.as_str() > time),
             Self::Volume(place) => config.host.volumes.iter().any(|volume| {
-                volume.target.as_os_str() == place.as_str()
-                    || volume.source.as_os_str() == place.as_str()
+                volume.target.as_os_str() == place.as_str() || volume.source.to_string() == *place
             }),
         }
     }

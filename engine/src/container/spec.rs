@@ -1,19 +1,21 @@
 //! A container's configuration as an OCI runtime spec: a pure function.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capabilities, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDevice,
-    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder,
+    Capabilities, LinuxBlockIoBuilder, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder,
+    LinuxDevice, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder,
     LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
     LinuxResourcesBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use super::config::{Config, HostConfig, ProcessConfig, variable};
-use super::options::{Cpus, SwapLimit, Ulimit};
+use super::options::{Bytes, Cpus, SwapLimit, Ulimit};
 use super::spec_mounts::mounts;
 use super::user::Identity;
+use crate::volume::Volumes;
 
 /// What the configuration cannot know: what was found on this host and in this image.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct Facts {
     /// The folder that holds `hostname`, `hosts` and `resolv.conf` for the container; `None`: they
     /// are in its tree already.
     pub files: Option<PathBuf>,
+    /// The volumes of this root folder.
+    pub volumes: Volumes,
 }
 
 /// Whether something is there.
@@ -99,6 +103,9 @@ pub fn spec(config: &Config, facts: &Facts) -> Result<Spec, OciSpecError> {
         )
         .masked_paths(Vec::new())
         .readonly_paths(Vec::new());
+    if !host.sysctls.is_empty() {
+        linux = linux.sysctl(host.sysctls.clone().into_iter().collect::<HashMap<_, _>>());
+    }
     if !host.privileged {
         linux = linux
             .masked_paths(MASKED.map(str::to_owned).to_vec())
@@ -113,6 +120,13 @@ pub fn spec(config: &Config, facts: &Facts) -> Result<Spec, OciSpecError> {
                 .build()?,
         )
         .hostname(config.process.hostname.clone())
+        .domainname(host.domainname.clone().unwrap_or_default())
+        .annotations(
+            host.annotations
+                .clone()
+                .into_iter()
+                .collect::<HashMap<_, _>>(),
+        )
         .mounts(mounts(host, facts)?)
         .process(process(
             &config.process,
@@ -166,6 +180,9 @@ pub(super) fn process(
                 .ambient(Capabilities::new())
                 .build()?,
         );
+    if let Some(score) = host.oom_score_adj {
+        builder = builder.oom_score_adj(score);
+    }
     let limits: Vec<_> = host.ulimits.iter().filter_map(Ulimit::rlimit).collect();
     if !limits.is_empty() {
         builder = builder.rlimits(limits);
@@ -200,19 +217,42 @@ pub(super) fn limits(
     swap_limit: Presence,
 ) -> Result<LinuxResources, OciSpecError> {
     let mut resources = LinuxResourcesBuilder::default();
-    if let Some(memory) = host.memory {
-        let limit = i64::try_from(memory.0).unwrap_or(i64::MAX);
-        let mut builder = LinuxMemoryBuilder::default().limit(limit);
-        // Swap that was asked for is limited or refused, the default is left out where the
-        // kernel cannot limit it.
-        if host.memory_swap.is_some() || swap_limit == Presence::Present {
-            let swap = host.memory_swap.unwrap_or(SwapLimit::twice(memory));
-            builder = builder.swap(swap.memory_and_swap());
+    let bytes = |bytes: Bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX);
+    if host.memory.is_some() || host.memory_reservation.is_some() {
+        let mut builder = LinuxMemoryBuilder::default();
+        if let Some(memory) = host.memory {
+            builder = builder.limit(bytes(memory));
+            // Swap that was asked for is limited or refused, the default is left out where the
+            // kernel cannot limit it.
+            if host.memory_swap.is_some() || swap_limit == Presence::Present {
+                let swap = host.memory_swap.unwrap_or(SwapLimit::twice(memory));
+                builder = builder.swap(swap.memory_and_swap());
+            }
+        }
+        if let Some(reservation) = host.memory_reservation {
+            builder = builder.reservation(bytes(reservation));
         }
         resources = resources.memory(builder.build()?);
     }
-    if host.cpus.is_some() || host.cpu_shares.is_some() {
+    if let Some(weight) = host.blkio_weight {
+        resources = resources.block_io(LinuxBlockIoBuilder::default().weight(weight).build()?);
+    }
+    let cpuset = host.cpuset_cpus.is_some() || host.cpuset_mems.is_some();
+    let quota = host.cpus.is_some() || host.cpu_quota.is_some() || host.cpu_period.is_some();
+    if cpuset || quota || host.cpu_shares.is_some() {
         let mut cpu = LinuxCpuBuilder::default();
+        if let Some(period) = host.cpu_period {
+            cpu = cpu.period(period);
+        }
+        if let Some(quota) = host.cpu_quota {
+            cpu = cpu.quota(quota);
+        }
+        if let Some(cpus) = &host.cpuset_cpus {
+            cpu = cpu.cpus(cpus.clone());
+        }
+        if let Some(mems) = &host.cpuset_mems {
+            cpu = cpu.mems(mems.clone());
+        }
         if let Some(cpus) = host.cpus {
             cpu = cpu.quota(cpus.quota_us()).period(Cpus::PERIOD_US);
         }

@@ -6,7 +6,7 @@ use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::config::HostConfig;
-use super::options::{Access, Tmpfs, Volume};
+use super::options::{Access, Tmpfs};
 use super::spec::{Facts, Presence};
 
 /// A mount that every container gets: destination, type, source, options.
@@ -99,13 +99,11 @@ pub(super) fn mounts(host: &HostConfig, facts: &Facts) -> Result<Vec<Mount>, Oci
     for tmpfs in &host.tmpfs {
         own.push(in_memory(tmpfs)?);
     }
-    for Volume {
-        source,
-        target,
-        access,
-    } in &host.volumes
-    {
-        own.push(bind(source, target, *access)?);
+    for volume in &host.volumes {
+        // All have a source by now: it is settled when the container is made.
+        if let Some(source) = volume.on_host(&facts.volumes) {
+            own.push(bind(&source, &volume.target, volume.access)?);
+        }
     }
     // A folder comes before what is in it, whatever order the flags came in.
     own.sort_by_key(|mount| mount.destination().components().count());

@@ -7,11 +7,13 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
+use super::options::{Absent, Source};
 use super::state::{Incarnation, State, boot_id};
 use super::stdio::{self, Ends, Wishes};
 use super::{Container, Error, clock, facts, spec, supervise};
 use crate::runtime::{self, Init, Launch, Process, requirement};
 use crate::storage::{Keep, Rootfs, Storage};
+use crate::volume::{Naming, Volumes};
 
 /// A process that was started, and our ends of its streams.
 #[derive(Debug)]
@@ -30,30 +32,41 @@ pub(super) fn start(
     wishes: Wishes,
 ) -> Result<Started, Error> {
     let started = try_start(container, storage, wishes).and_then(|started| {
-        record_running(container, &started.process)
+        record_running(container, &started.process, wishes.restarts)
             .inspect_err(|_| put_down(&started.process))
             .map(|()| started)
     });
+    if started.is_ok() {
+        container.tell("start", &[]);
+    }
     if let Err(error) = &started {
         // The reason of the failure is what matters; what cannot be undone now is undone when
         // the container is removed.
         drop(storage.driver().unmount(&container.tree()?));
-        let failed = container
-            .state()
-            .clone()
-            .not_started(error.exit_code(), chain(error, ": "));
-        container.record(failed)?;
+        container.record_failure(error)?;
     }
     started
 }
 
-fn record_running(container: &mut Container, process: &Process) -> Result<(), Error> {
+impl Container {
+    /// Records that it could not be started.
+    pub(super) fn record_failure(&mut self, error: &Error) -> Result<(), Error> {
+        let failed = self.state().clone();
+        self.record(failed.not_started(error.exit_code(), chain(error, ": ")))
+    }
+}
+
+fn record_running(
+    container: &mut Container,
+    process: &Process,
+    restarts: u32,
+) -> Result<(), Error> {
     let process = Incarnation {
         pid: process.pid(),
         start: process.start(),
         boot_id: boot_id().map_err(Error::io("read", "/proc/sys/kernel/random/boot_id"))?,
     };
-    container.record(State::running(process, clock::now()))
+    container.record(State::running(process, clock::now(), restarts))
 }
 
 /// Ends a process that nobody could attend to or would find in the records.
@@ -68,6 +81,9 @@ pub(super) fn put_down(process: &Process) {
 
 fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result<Started, Error> {
     let config = container.config();
+    if config.process.healthcheck.is_some() {
+        container.forget_health()?;
+    }
     let keep = if config.host.auto_remove {
         Keep::No
     } else {
@@ -148,12 +164,25 @@ fn own_mounts() -> Result<(), Error> {
     .map_err(Error::io("make private the mounts of", "/"))
 }
 
-/// Docker makes the folder of the host that a volume names, if it is not there.
+/// Docker makes the folder of the host that `--volume` names, if it is not there; and a volume that
+/// somebody removed by hand is made anew.
 fn make_volume_sources(container: &Container) -> Result<(), Error> {
+    let volumes = Volumes::new(container.root());
     for volume in &container.config().host.volumes {
-        if !volume.source.exists() {
-            std::fs::create_dir_all(&volume.source)
-                .map_err(Error::io("create the volume's source", &volume.source))?;
+        match &volume.source {
+            Source::Path(path) if path.exists() => {}
+            Source::Path(path) => match volume.absent {
+                Absent::Make => std::fs::create_dir_all(path)
+                    .map_err(Error::io("create the volume's source", path))?,
+                Absent::Refuse => return Err(Error::NoBindSource(path.clone())),
+            },
+            Source::Named(name) => {
+                if !volumes.data(name).is_dir() {
+                    let _hold = volumes.share()?;
+                    volumes.ensure(name, &volume.labels, Naming::Named)?;
+                }
+            }
+            Source::Anonymous => {}
         }
     }
     Ok(())

@@ -31,6 +31,9 @@ pub struct State {
     /// Why it did not start, or why its exit code is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// How often it was started again since somebody started it.
+    #[serde(default)]
+    pub restarts: u32,
     /// When it started, RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
@@ -47,6 +50,8 @@ pub enum Status {
     Created,
     /// Its first process lives.
     Running,
+    /// Its first process has ended, and its monitor is about to start it again.
+    Restarting,
     /// Its first process has ended, or never came to be.
     Exited,
 }
@@ -105,14 +110,16 @@ impl State {
             exit_code: 0,
             oom_killed: false,
             error: String::new(),
+            restarts: 0,
             started: None,
             finished: None,
         }
     }
 
-    /// Started just `now`.
-    pub fn running(process: Incarnation, now: String) -> Self {
+    /// Started just `now`, after so many restarts.
+    pub fn running(process: Incarnation, now: String, restarts: u32) -> Self {
         Self {
+            restarts,
             status: Status::Running,
             process: Some(process),
             started: Some(now),
@@ -127,12 +134,21 @@ impl State {
             status: match self.status {
                 Status::Created => Status::Created,
                 // It had run before.
-                Status::Running | Status::Exited => Status::Exited,
+                Status::Running | Status::Restarting | Status::Exited => Status::Exited,
             },
             process: None,
             exit_code,
             oom_killed: false,
             error,
+            ..self
+        }
+    }
+
+    /// This state, to be followed by another start.
+    #[must_use]
+    pub fn to_be_restarted(self) -> Self {
+        Self {
+            status: Status::Restarting,
             ..self
         }
     }

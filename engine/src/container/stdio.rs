@@ -3,7 +3,7 @@
 //! | | standard input | output and error |
 //! |---|---|---|
 //! | `-t` | through a pseudo terminal | through it |
-//! | `-d` | nothing; with `-i` a pipe that stays open and empty | pipes, to the log |
+//! | `-d` | nothing; with `-i` a pipe that whoever attaches fills | pipes, to the log and to whoever attaches |
 //! | foreground | nothing; with `-i` ours | pipes, to the log and to ours |
 //! | foreground, `--rm` | the same | ours, directly |
 //!
@@ -20,10 +20,9 @@ use nix::sys::stat::{SFlag, fstat, major, minor};
 use nix::unistd::{Gid, Uid, fchown, pipe2};
 
 use super::logs::Stream;
-use super::supervise::{Input, Output};
+use super::supervise::{Input, Output, Source};
 use super::user::Identity;
 use crate::runtime::{Console, Process, Stdio};
-use crate::sys::terminal;
 
 /// Whether somebody waits for the process, and sees what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +49,10 @@ pub(super) struct Wishes {
     pub(super) open_stdin: bool,
     pub(super) attach: Attach,
     pub(super) logging: Logging,
+    /// The terminal's size at first, where it is known.
+    pub(super) size: Option<(u16, u16)>,
+    /// How often it was started again before.
+    pub(super) restarts: u32,
 }
 
 /// Our ends of the streams.
@@ -59,8 +62,8 @@ pub(super) struct Ends {
     pub(super) stderr: Option<OwnedFd>,
     /// To be filled from our own standard input.
     pub(super) stdin: Option<OwnedFd>,
-    /// To be kept open, and nothing else.
-    pub(super) idle_stdin: Option<OwnedFd>,
+    /// To be filled by whoever attaches.
+    pub(super) attached_stdin: Option<OwnedFd>,
     pub(super) console: Option<OwnedFd>,
 }
 
@@ -68,8 +71,8 @@ pub(super) struct Ends {
 pub(super) fn plan(wishes: Wishes, identity: &Identity) -> io::Result<(Stdio, Console, Ends)> {
     let mut ends = Ends::default();
     if wishes.tty {
-        let size = terminal::size(io::stdin().as_fd()).ok();
-        return Ok((Stdio::Inherit, Console::Pty { size }, ends));
+        let console = Console::Pty { size: wishes.size };
+        return Ok((Stdio::Inherit, console, ends));
     }
     let stdin = match (wishes.open_stdin, wishes.attach) {
         (false, _) => OwnedFd::from(File::open("/dev/null")?),
@@ -80,7 +83,7 @@ pub(super) fn plan(wishes: Wishes, identity: &Identity) -> io::Result<(Stdio, Co
             let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
             match attach {
                 Attach::Foreground => ends.stdin = Some(ours),
-                Attach::Detached => ends.idle_stdin = Some(ours),
+                Attach::Detached => ends.attached_stdin = Some(ours),
             }
             give_to(identity, &theirs)?;
             theirs
@@ -157,7 +160,7 @@ impl Ends {
             (Some(console), _) if wishes.open_stdin => Some(console.try_clone()?),
             (_, pipe) => pipe,
         };
-        Ok(to.map(Input::new))
+        Ok(to.map(|to| Input::new(to, Source::Ours)))
     }
 }
 

@@ -9,12 +9,15 @@ use std::os::fd::AsFd as _;
 use super::options::Signal;
 use super::record::LastWord;
 use super::state::{Incarnation, LOST, Status};
+use super::store::Hold;
 use super::{Container, Error, store, supervise};
 use crate::sys::clone;
 
 /// How long a container may take to end after `SIGKILL`: as long as the kernel needs to tear down
 /// its processes. One that hangs in the kernel never ends.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Docker's, in seconds.
+const USUAL_GRACE: i64 = 10;
 /// How often an older kernel (before 5.3), which cannot wait for processes of others, is asked.
 const INTERVAL: Duration = Duration::from_millis(10);
 
@@ -46,13 +49,29 @@ impl Container {
     /// # Errors
     /// [`Error::NotRunning`].
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        if self.ends(signal) && self.phase().is_live() {
+            self.note_asked()?;
+            if self.is_restarting() {
+                return Ok(());
+            }
+        }
         let pid = self.process()?.pid;
         supervise::send(pid, signal.number()).map_err(|errno| Error::Process {
             action: "signal",
             pid,
             source: errno.into(),
         })?;
+        self.tell("kill", &[("signal", &*signal.number().to_string())]);
         self.thaw_for(signal)
+    }
+
+    /// How long it is given to end: so many seconds, or as many as it was made with. `None`: for
+    /// ever.
+    pub fn grace(&self, seconds: Option<i64>) -> Option<Duration> {
+        let seconds = seconds.or(self.config().host.stop_timeout);
+        u64::try_from(seconds.unwrap_or(USUAL_GRACE))
+            .ok()
+            .map(Duration::from_secs)
     }
 
     /// Sends its stop signal, and `SIGKILL` when it still runs after `grace` (`None`: never).
@@ -62,13 +81,42 @@ impl Container {
     /// [`Error::Immortal`] when even that does not end it.
     pub fn stop(&mut self, grace: Option<Duration>) -> Result<(), Error> {
         match self.signal(self.stop_signal()) {
-            Err(Error::NotRunning(_)) => return Ok(()),
+            Err(Error::NotRunning(_)) => {
+                // It may have ended just now, to be started again.
+                self.refresh()?;
+                return self.await_rest(self.stop_signal());
+            }
             result => result?,
         }
-        if self.await_end(grace)? {
-            return Ok(());
+        self.await_rest(self.stop_signal())?;
+        if !self.await_end(grace)? {
+            self.kill()?;
         }
-        self.kill()
+        self.tell("stop", &[]);
+        Ok(())
+    }
+
+    /// Waits for the monitor of a container that was about to start again to notice that it is not
+    /// to. If it had just started it, that gets the signal.
+    fn await_rest(&mut self, signal: Signal) -> Result<(), Error> {
+        while self.is_restarting() && Hold::try_take(self.folder())?.is_none() {
+            pause();
+            self.refresh()?;
+            if self.process().is_ok() {
+                self.signal(signal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has ended and its monitor is about to start it again.
+    pub(super) fn is_restarting(&self) -> bool {
+        self.state().status == Status::Restarting
+    }
+
+    /// Whether a signal asks it to end, or makes it.
+    pub(super) fn ends(&self, signal: Signal) -> bool {
+        signal == Signal::KILL || signal == self.stop_signal()
     }
 
     /// Ends it at once, and returns when it has ended.
@@ -77,6 +125,7 @@ impl Container {
             Err(Error::NotRunning(_)) => {}
             result => result?,
         }
+        self.await_rest(Signal::KILL)?;
         if self.await_end(Some(KILL_TIMEOUT))? {
             Ok(())
         } else {
@@ -129,7 +178,7 @@ impl Container {
     /// # Errors
     /// [`Error::Running`] without force; [`Error::Immortal`] with it.
     pub fn remove(mut self, force: Force) -> Result<(), Error> {
-        if self.process().is_ok() {
+        if self.is_restarting() || self.process().is_ok() {
             match force {
                 Force::No => return Err(Error::Running(self.name().clone())),
                 Force::Yes => self.kill()?,
@@ -142,6 +191,14 @@ impl Container {
         self.release()?;
         self.remove_from(&self.storage()?)
     }
+}
+
+/// Lets another process do what it is about to do.
+pub(super) fn pause() {
+    let _ = poll(
+        &mut [],
+        PollTimeout::try_from(INTERVAL).unwrap_or(PollTimeout::ZERO),
+    );
 }
 
 impl Incarnation {

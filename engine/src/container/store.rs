@@ -242,7 +242,11 @@ impl Containers {
         let folder = folder_name(&name, container.id());
         let target = self.folder.join(folder);
         fs::rename(container.folder(), &target).map_err(Error::io("rename", container.folder()))?;
-        Ok(sync_folder(&self.folder)?)
+        sync_folder(&self.folder)?;
+        let old_name = format!("/{}", container.name());
+        container.refresh()?;
+        container.tell("rename", &[("oldName", &old_name)]);
+        Ok(())
     }
 
     /// Changes what was asked for a container: reads it, lets `change` at it, and writes it, while

@@ -43,41 +43,41 @@ impl Container {
         // A system without control groups shows the first process only.
         Ok(pids.filter(|pids| !pids.is_empty()).unwrap_or(vec![first]))
     }
+}
 
-    /// Its processes; those that end meanwhile are left out.
-    ///
-    /// # Errors
-    /// [`Error::NotRunning`]; [`Error::Io`] without `/proc`.
-    pub fn processes(&self) -> Result<Vec<ProcessRow>, Error> {
-        const STAT: &str = "/proc/stat";
-        const UPTIME: &str = "/proc/uptime";
-        let stat = fs::read_to_string(STAT).map_err(Error::io("read", STAT))?;
-        let uptime = fs::read_to_string(UPTIME).map_err(Error::io("read", UPTIME))?;
-        let booted = stat.lines().find_map(|line| line.strip_prefix("btime "));
-        let booted: i64 = booted
-            .and_then(|seconds| seconds.trim().parse().ok())
-            .unwrap_or(0);
-        let uptime: u64 = uptime
-            .split('.')
-            .next()
-            .and_then(|seconds| seconds.parse().ok())
-            .unwrap_or(0);
-        let read = |pid: u32| {
-            let folder = Path::new("/proc").join(pid.to_string());
-            let file = |name: &str| fs::read_to_string(folder.join(name)).ok();
-            // A command line is any bytes.
-            let command = fs::read(folder.join("cmdline")).ok()?;
-            row(
-                pid,
-                &file("stat")?,
-                &file("status")?,
-                &command,
-                booted,
-                uptime,
-            )
-        };
-        Ok(self.pids()?.into_iter().filter_map(read).collect())
-    }
+/// These processes; those that end meanwhile are left out.
+///
+/// # Errors
+/// [`Error::Io`] without `/proc`.
+pub fn process_rows(pids: &[u32]) -> Result<Vec<ProcessRow>, Error> {
+    const STAT: &str = "/proc/stat";
+    const UPTIME: &str = "/proc/uptime";
+    let stat = fs::read_to_string(STAT).map_err(Error::io("read", STAT))?;
+    let uptime = fs::read_to_string(UPTIME).map_err(Error::io("read", UPTIME))?;
+    let booted = stat.lines().find_map(|line| line.strip_prefix("btime "));
+    let booted: i64 = booted
+        .and_then(|seconds| seconds.trim().parse().ok())
+        .unwrap_or(0);
+    let uptime: u64 = uptime
+        .split('.')
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(0);
+    let read = |pid: u32| {
+        let folder = Path::new("/proc").join(pid.to_string());
+        let file = |name: &str| fs::read_to_string(folder.join(name)).ok();
+        // A command line is any bytes.
+        let command = fs::read(folder.join("cmdline")).ok()?;
+        row(
+            pid,
+            &file("stat")?,
+            &file("status")?,
+            &command,
+            booted,
+            uptime,
+        )
+    };
+    Ok(pids.iter().copied().filter_map(read).collect())
 }
 
 fn row(

@@ -1,6 +1,6 @@
 //! Changing what a container may use.
 
-use super::options::{Bytes, Cpus, SwapLimit};
+use super::options::{Bytes, Cpus, RestartPolicy, SwapLimit};
 use super::{Container, Containers, Error, facts, spec};
 use crate::runtime;
 use crate::runtime::cgroup::{self, Cgroup};
@@ -18,6 +18,8 @@ pub struct Update {
     pub cpu_shares: Option<u64>,
     /// `--pids-limit`.
     pub pids_limit: Option<i64>,
+    /// `--restart`.
+    pub restart: Option<RestartPolicy>,
 }
 
 impl Container {
@@ -33,6 +35,7 @@ impl Container {
         host.cpus = update.cpus.or(host.cpus);
         host.cpu_shares = update.cpu_shares.or(host.cpu_shares);
         host.pids_limit = update.pids_limit.or(host.pids_limit);
+        host.restart = update.restart.unwrap_or(host.restart);
         if self.process().is_ok() {
             let swap_limit = facts::swap_limit(&host, cgroup::detect());
             let limits = spec::limits(&host, swap_limit).map_err(Error::Spec)?;
@@ -47,6 +50,9 @@ impl Container {
             config.host.cpus = host.cpus;
             config.host.cpu_shares = host.cpu_shares;
             config.host.pids_limit = host.pids_limit;
-        })
+            config.host.restart = host.restart;
+        })?;
+        self.tell("update", &[]);
+        Ok(())
     }
 }

@@ -41,6 +41,25 @@ impl Identity {
         Self::from_files(user, &read("/etc/passwd")?, &read("/etc/group")?)
     }
 
+    /// The same with further groups, by number or by the container's own names.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`].
+    pub fn with_groups(mut self, root: BorrowedFd<'_>, groups: &[String]) -> Result<Self, Error> {
+        if groups.is_empty() {
+            return Ok(self);
+        }
+        let known = read(root, "/etc/group");
+        let known = known.map_err(Error::io("read the container's", "/etc/group"))?;
+        for group in groups {
+            let gid = group_id(group, &known)?;
+            if !self.groups.contains(&gid) {
+                self.groups.push(gid);
+            }
+        }
+        Ok(self)
+    }
+
     /// The same from the files' contents. By libcontainer's rules: a number need not be in the
     /// files, and further groups are taken only when no group was named.
     fn from_files(user: &str, passwd: &str, group: &str) -> Result<Self, Error> {

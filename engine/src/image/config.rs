@@ -113,6 +113,53 @@ pub struct RunConfig {
         skip_serializing_if = "String::is_empty"
     )]
     pub stop_signal: String,
+    /// How to tell whether a container is well; `None`: as the image below says, or not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    /// The words before a command that is written as one text; empty: `/bin/sh -c`.
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub shell: Vec<String>,
+    /// Instructions for the build of an image on top of this one.
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub on_build: Vec<String>,
+}
+
+/// How to tell whether a container is well. Times are nanoseconds; zero is the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Healthcheck {
+    /// `["NONE"]`; `["CMD", PROGRAM, …]`; or `["CMD-SHELL", SCRIPT]`. Empty: as below.
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub test: Vec<String>,
+    /// Between two looks.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub interval: i64,
+    /// How long one look may take.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeout: i64,
+    /// How long failures do not count after the start.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_period: i64,
+    /// Between two looks during that time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_interval: i64,
+    /// Failures in a row that make it unhealthy.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// The layers, by the digests of their uncompressed tars, lowest first.
@@ -136,6 +183,9 @@ pub struct History {
     /// By which command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
+    /// By whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
     /// A remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,

@@ -62,7 +62,7 @@ pub(super) fn recognise<R: Read>(mut input: R) -> io::Result<(Compression, Whole
 }
 
 /// The decompressed bytes of `input`, which ends with an error at the first limit that it crosses.
-pub(super) fn decompress<'a, R: Read + Send + 'a>(
+pub(crate) fn decompress<'a, R: Read + Send + 'a>(
     input: R,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     let (compression, input) = recognise(input)?;

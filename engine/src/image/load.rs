@@ -173,7 +173,10 @@ pub fn import(store: &Store, input: Input, name: Option<&Reference>) -> Result<L
 
 /// Runs `work` while nothing can be removed from the store. When it fails, what it had stored
 /// already is removed, unless others are at work, who may need it: then the next `prune` does.
-fn attempt<T>(store: &Store, work: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+pub(super) fn attempt<T, E: From<StoreError>>(
+    store: &Store,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
     let hold = store.share()?;
     let result = work();
     drop(hold);
@@ -223,7 +226,7 @@ fn layers(store: &Store, files: &Files, image: Planned) -> Result<Done, LoadErro
 }
 
 /// The layer, if it is in the store.
-fn there(
+pub(super) fn there(
     store: &Store,
     parent: Option<&ChainId>,
     diff_id: DiffId,
@@ -238,7 +241,7 @@ fn there(
 }
 
 /// Unpacks a layer into the storage.
-fn commit(
+pub(super) fn commit(
     store: &Store,
     source: Box<dyn Read + Send>,
     parent: Option<&ChainId>,
@@ -250,14 +253,17 @@ fn commit(
     };
     let mut source = Some(source);
     let mut unpacked = (DiffId::new(Digest::of(b"")), Applied::default());
-    let chain_id = store.storage().driver().commit_layer(parent, &mut |root| {
-        let source = source.take().unwrap_or_else(|| Box::new(io::empty()));
-        unpacked = unpack(source, root, lower, expected)?;
-        Ok(Filled {
-            chain: ChainId::on_top_of(parent, unpacked.0),
-            bytes: unpacked.1.bytes,
-        })
-    })?;
+    let chain_id = store
+        .storage()
+        .driver()
+        .commit_layer(parent, &mut |layer| {
+            let source = source.take().unwrap_or_else(|| Box::new(io::empty()));
+            unpacked = unpack(source, layer, lower, expected)?;
+            Ok(Filled {
+                chain: ChainId::on_top_of(parent, unpacked.0),
+                bytes: unpacked.1.bytes,
+            })
+        })?;
     let (diff_id, applied) = unpacked;
     let layer = StoredLayer {
         diff_id,

@@ -1,13 +1,15 @@
 //! Manifests and indexes of the OCI and Docker formats.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 
 /// A pointer to a blob.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// What it is.
@@ -18,15 +20,33 @@ pub struct Descriptor {
     /// Its bytes.
     pub size: u64,
     /// For an index's manifests: where it runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Remarks; names of images are among them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
+impl Descriptor {
+    /// Whether it is of a layer that registries need not have.
+    pub fn is_foreign(&self) -> bool {
+        self.media_type.contains(".nondistributable.") || self.media_type.contains(".foreign.")
+    }
+
+    /// A pointer to a blob of which nothing else is to be said.
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            platform: None,
+            annotations: None,
+        }
+    }
+}
+
 /// Where an image runs, in Go's words.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     /// Such as `amd64`.
     #[serde(default)]
@@ -34,6 +54,53 @@ pub struct Platform {
     /// Such as `linux`.
     #[serde(default)]
     pub os: String,
+    /// Such as `v7`, of processors that have variants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// A text that is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no platform: write `OS/ARCHITECTURE[/VARIANT]`, such as `linux/arm64`")]
+pub struct MalformedPlatform(String);
+
+impl FromStr for Platform {
+    type Err = MalformedPlatform;
+
+    fn from_str(text: &str) -> Result<Self, MalformedPlatform> {
+        let malformed = || MalformedPlatform(text.chars().take(100).collect());
+        let mut words = text.split('/');
+        let mut word = || {
+            words.next().map(str::to_lowercase).filter(|word| {
+                !word.is_empty()
+                    && word
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            })
+        };
+        let (os, architecture, variant) = (word(), word(), word());
+        let platform = Self {
+            os: os.ok_or_else(malformed)?,
+            architecture: match architecture.ok_or_else(malformed)?.as_str() {
+                "x86_64" => "amd64".to_owned(),
+                "aarch64" => "arm64".to_owned(),
+                other => other.to_owned(),
+            },
+            variant,
+        };
+        let same = text.split('/').count() == 2 + usize::from(platform.variant.is_some());
+        same.then_some(platform).ok_or_else(malformed)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Platform {
@@ -48,7 +115,19 @@ impl Platform {
         Self {
             architecture: architecture.to_owned(),
             os: std::env::consts::OS.to_owned(),
+            variant: None,
         }
+    }
+
+    /// Whether an image for `found` is for this platform. Without a variant any will do.
+    pub fn takes(&self, found: &Self) -> bool {
+        let variant = |platform: &Self| match (&platform.variant, platform.architecture.as_str()) {
+            // There is only one, whether it is told or not.
+            (None, "arm64") => Some("v8".to_owned()),
+            (variant, _) => variant.clone(),
+        };
+        (&self.os, &self.architecture) == (&found.os, &found.architecture)
+            && (self.variant.is_none() || variant(self) == variant(found))
     }
 }
 
@@ -68,6 +147,32 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers.
     pub layers: Vec<Descriptor>,
+}
+
+impl Manifest {
+    /// Its media type, if its own text does not say: that of the format of its configuration.
+    pub(super) fn implied_type(&self) -> &'static str {
+        let docker = self.config.media_type == CONFIGS[1];
+        if docker { MANIFESTS[1] } else { MANIFESTS[0] }
+    }
+
+    /// As OCI has it; the same manifest always gives the same bytes.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Oci<'a> {
+            schema_version: u8,
+            media_type: &'static str,
+            config: &'a Descriptor,
+            layers: &'a [Descriptor],
+        }
+        serde_json::to_vec(&Oci {
+            schema_version: 2,
+            media_type: MANIFESTS[0],
+            config: &self.config,
+            layers: &self.layers,
+        })
+    }
 }
 
 /// Several manifests.
@@ -118,19 +223,23 @@ struct Raw {
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
-const MANIFESTS: [&str; 2] = [
+/// Media types of manifests: OCI's, Docker's.
+pub(super) const MANIFESTS: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
-const INDEXES: [&str; 2] = [
+/// Media types of indexes: OCI's, Docker's.
+pub(super) const INDEXES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
-const CONFIGS: [&str; 2] = [
+/// Media types of configurations: OCI's, Docker's.
+pub(super) const CONFIGS: [&str; 2] = [
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 ];
-const LAYERS: [&str; 8] = [
+/// Media types of layers.
+pub(super) const LAYERS: [&str; 8] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.oci.image.layer.v1.tar+zstd",
@@ -221,6 +330,42 @@ mod tests {
             Document::parse(lying.to_string().as_bytes()),
             Err(ManifestError::MediaType(_))
         ));
+    }
+
+    #[test]
+    fn a_platform_is_written_as_docker_has_it() {
+        let platform = |text: &str| {
+            text.parse::<Platform>()
+                .map(|platform| platform.to_string())
+        };
+        assert_eq!(platform("linux/amd64").unwrap(), "linux/amd64");
+        assert_eq!(platform("Linux/x86_64").unwrap(), "linux/amd64");
+        assert_eq!(platform("linux/arm/v7").unwrap(), "linux/arm/v7");
+        for wrong in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "linux/arm/v7/x",
+            "linux/a b",
+            "linux/arm/",
+        ] {
+            assert!(platform(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_platform_takes_its_variant_or_any() {
+        let takes = |wanted: &str, found: &str| {
+            let (wanted, found): (Platform, Platform) =
+                (wanted.parse().unwrap(), found.parse().unwrap());
+            wanted.takes(&found)
+        };
+        assert!(takes("linux/arm", "linux/arm/v7"));
+        assert!(takes("linux/arm64/v8", "linux/arm64"));
+        assert!(!takes("linux/arm/v6", "linux/arm/v7"));
+        assert!(!takes("linux/arm64", "linux/amd64"));
+        assert!(!takes("linux/amd64", "windows/amd64"));
     }
 
     #[test]

@@ -1,14 +1,24 @@
 //! Images: what they are, how they are named, and the store that keeps them.
 
 pub mod archive;
+mod commit;
 pub mod config;
-mod decompress;
+pub(crate) mod decompress;
 pub mod digest;
 mod hashing;
+pub mod history;
+mod inspect;
 pub mod layer;
 pub mod limits;
 pub mod load;
 pub mod manifest;
 mod names;
+pub mod origin;
+mod prune;
 pub mod reference;
+pub mod registry;
+pub mod save;
 pub mod store;
+
+pub use commit::{commit, created};
+pub use prune::{PrunedImages, Unused};

@@ -74,6 +74,27 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The repository that `text` names, if it names one without tag and digest; the reference's
+    /// tag is `latest`.
+    pub fn of_repository(text: &str) -> Option<Self> {
+        // What has a tag or digest cannot take another tag.
+        format!("{text}:{DEFAULT_TAG}").parse().ok()
+    }
+
+    /// Another tag of the same repository; `None` if that can be no tag.
+    pub fn with_tag(&self, tag: &str) -> Option<Self> {
+        Some(Self {
+            tag: Some(tag_of(tag).ok()?),
+            digest: None,
+            ..self.clone()
+        })
+    }
+
+    /// Whether this is of the same repository.
+    pub fn is_in(&self, other: &Self) -> bool {
+        (&self.registry, &self.path) == (&other.registry, &other.path)
+    }
+
     /// As people write it: without `docker.io/` and `library/`.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
@@ -280,6 +301,15 @@ mod tests {
         assert_eq!(full("[::1]:5000/a"), "[::1]:5000/a:latest");
         let digest = Digest::of(b"");
         assert_eq!(full(&format!("a.b/c@{digest}")), format!("a.b/c@{digest}"));
+    }
+
+    #[test]
+    fn a_repository_is_named_without_tag_and_digest() {
+        let named = |text: &str| Reference::of_repository(text).map(|name| name.to_string());
+        let latest = Some("localhost:5000/a:latest".to_owned());
+        assert_eq!(named("localhost:5000/a"), latest);
+        assert_eq!(named("a:b"), None);
+        assert_eq!(named(&format!("a@{}", Digest::of(b""))), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! images/lock                               held shared to use images, exclusively to remove them
 //! images/ids/HEX/config.json                an image by its id: the configuration, byte for byte
 //!               /image.json                 its layers and when it came here
+//!               /origin.json                the registry that has it, and its manifest there
 //! images/names/REGISTRY/PATH:TAG            a link to the folder of the image with that name
 //! images/staging/                           unfinished work, free to be removed
 //! ```
@@ -20,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::config::{ConfigError, ImageConfig};
 use crate::image::digest::{ChainId, DiffId, Digest, ImageId};
+use crate::image::layer::{LayerTar, RebuildError};
 use crate::image::names::Names;
+use crate::image::origin::Origin;
 use crate::image::reference::Reference;
 use crate::storage::{DriverName, Staging, Storage, StorageError, sync_folder};
 
@@ -149,6 +152,7 @@ struct ImageRecord {
 }
 
 const IMAGE_SCHEMA: &str = "keel.image/1";
+const ORIGIN: &str = "origin.json";
 
 /// Whether to do what takes something away that is still of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +275,41 @@ impl Store {
         }
     }
 
+    /// The images that `text` names, and the name of each if it was found by one: all tags of a
+    /// repository that is named without a tag, or else as [`resolve`](Self::resolve).
+    pub(super) fn named(
+        &self,
+        text: &str,
+    ) -> Result<Vec<(ImageId, Option<Reference>)>, StoreError> {
+        if let Some(repository) = Reference::of_repository(text) {
+            let tags: Vec<_> = self
+                .names
+                .list()?
+                .into_iter()
+                .filter(|(name, _)| name.tag().is_some() && name.is_in(&repository))
+                .map(|(name, id)| (id, Some(name)))
+                .collect();
+            if !tags.is_empty() {
+                return Ok(tags);
+            }
+        }
+        Ok(vec![self.find(text)?])
+    }
+
+    /// The tar of a layer, as it was unpacked. The caller holds [`share`](Self::share).
+    pub(super) fn layer_tar(
+        &self,
+        layer: &StoredLayer,
+    ) -> Result<Result<LayerTar, RebuildError>, StorageError> {
+        let folder = self.storage.layer_folder(&layer.chain_id)?;
+        Ok(LayerTar::open(&folder, layer.diff_id))
+    }
+
+    /// The id that a name stands for.
+    pub(super) fn id_of(&self, name: &Reference) -> Result<Option<ImageId>, StoreError> {
+        self.names.get(name)
+    }
+
     /// What is stored of the image; none if it is not there, be it removed just now.
     pub fn image_if_there(&self, id: &ImageId) -> Result<Option<Image>, StoreError> {
         match self.image(id) {
@@ -390,6 +429,31 @@ impl Store {
             self.names.set(name, &id)?;
         }
         Ok(id)
+    }
+
+    /// Where an image was pulled from or pushed to last, if that is known.
+    pub fn origin(&self, id: &ImageId) -> Result<Option<Origin>, StoreError> {
+        let path = self.path_of(id).join(ORIGIN);
+        match fs::read(&path) {
+            // What cannot be made out only saves work.
+            Ok(text) => Ok(Origin::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("read", path)(error)),
+        }
+    }
+
+    /// Notes where an image was pulled from or pushed to.
+    pub(super) fn set_origin(&self, id: &ImageId, origin: &Origin) -> Result<(), StoreError> {
+        let folder = self.path_of(id);
+        let path = folder.join(ORIGIN);
+        let staged = self.staging.stage("origin")?;
+        let new = staged.path().join(ORIGIN);
+        let text = origin
+            .to_json()
+            .map_err(|error| StoreError::io("write", &path)(io::Error::from(error)))?;
+        write_synced(&new, &text)?;
+        fs::rename(&new, &path).map_err(StoreError::io("write", &path))?;
+        Ok(sync_folder(&folder)?)
     }
 
     /// Removes the name `text`, and the image when that was its last name; or, if `text` is an

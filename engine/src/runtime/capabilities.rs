@@ -54,6 +54,9 @@ const ALL: [Capability; 41] = [
 pub struct CapabilitySet(pub(super) u64);
 
 impl CapabilitySet {
+    /// Every capability that Keel knows, in the order of their numbers.
+    pub const ALL: &'static [Capability] = &ALL;
+
     /// The permitted capabilities of this process: no container can be given others. What
     /// `--privileged` should ask for, on machines that keep some back.
     ///

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::hooks::HookEnd;
 use super::requirement::Missing;
 use super::{cgroup, seccomp};
 
@@ -54,6 +55,16 @@ pub enum Error {
         /// The recorded process id.
         pid: u32,
     },
+    /// A hook of the bundle failed.
+    #[error("the {point} hook {path} {end}; see what it wrote on standard error")]
+    Hook {
+        /// Its point, as in `config.json`.
+        point: &'static str,
+        /// Its program.
+        path: String,
+        /// How it failed.
+        end: HookEnd,
+    },
     /// Creating the cgroup, or setting its limits.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
@@ -76,6 +87,7 @@ impl Error {
             | Self::Requirement(_)
             | Self::Setup { .. }
             | Self::Gone { .. }
+            | Self::Hook { .. }
             | Self::Cgroup(_)
             | Self::Seccomp(_) => 125,
         }

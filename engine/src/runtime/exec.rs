@@ -1,18 +1,20 @@
 //! A further process in a running container.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
-use oci_spec::runtime::Process as ProcessSpec;
+use oci_spec::runtime::{LinuxSeccomp, Process as ProcessSpec};
 
 use super::cgroup::{Cgroup, CgroupPath};
-use super::parent::Heard;
-use super::plan::{self, ProcessPlan};
+use super::listener::ListenerPlan;
+use super::parent::{Heard, ParentEnd, Waiting};
+use super::plan::{self, NEW_TIME, ProcessPlan};
 use super::seccomp::Filter;
-use super::{Console, Error, Process, StartTime, Stdio, child, explain, parent};
+use super::{Console, Error, Process, StartTime, StateOf, Stdio, child, explain, parent};
 use crate::sys::clone::{Request, Side, clone, pidfd_open};
 use crate::sys::signals;
 
@@ -48,12 +50,51 @@ pub struct Exec<'a> {
 /// # Errors
 /// As [`launch`](super::launch()); [`Error::Gone`] if the target is no longer that process.
 pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
-    let plan = JoinPlan::build(&exec)?;
+    exec_with(exec, &ExecOptions::default())
+}
+
+/// What only the command line of an OCI runtime asks for; by default nothing of it.
+#[derive(Default)]
+pub struct ExecOptions<'a> {
+    /// How many of the caller's descriptors behind the streams the process gets too. They must be
+    /// open.
+    pub preserved_fds: u16,
+    /// The profile that [`Exec::filter`] was made of, and what makes the container's state: for the
+    /// agent that receives its notifications.
+    pub notify: Option<(&'a LinuxSeccomp, StateOf<'a>)>,
+}
+
+impl fmt::Debug for ExecOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecOptions")
+            .field("preserved_fds", &self.preserved_fds)
+            .field("notify", &self.notify.map(|(profile, _)| profile))
+            .finish()
+    }
+}
+
+/// The same, with more options.
+///
+/// # Errors
+/// The same.
+pub fn exec_with(exec: Exec<'_>, options: &ExecOptions<'_>) -> Result<Process, Error> {
+    let mut plan = JoinPlan::build(&exec)?;
+    plan.process.preserved = options.preserved_fds;
+    let agent = options.notify.and_then(|(profile, state)| {
+        ListenerPlan::of(Some(profile)).map(|listener| (listener, state))
+    });
+    plan::refuse_unheard(
+        plan.process.seccomp.as_ref(),
+        agent.as_ref().map(|(listener, _)| listener),
+    )?;
     let cgroup = exec.cgroup.map(Cgroup::open).transpose()?;
     let stdio = exec.stdio.above_streams()?;
     let (parent, child) = parent::channel()?;
     let pid = match clone(Request::default()) {
-        Ok(Side::Child) => child::join(&plan, &stdio, &child::Channel::new(child)),
+        Ok(Side::Child) => {
+            drop(parent); // As in `launch`.
+            child::join(&plan, &stdio, &child::Channel::new(child))
+        }
         Ok(Side::Parent { pid, .. }) => pid,
         Err(errno) => return Err(explain::clone_failed(errno)),
     };
@@ -66,7 +107,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
     }
     parent.go()?;
     let mut heard = Heard::default();
-    let listened = parent.listen(&mut heard);
+    let listened = attend(&parent, &mut heard, agent.as_ref());
     drop(joining);
     let mut program = Reaper(heard.forked);
     listened?;
@@ -91,6 +132,23 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
     Ok(Process::new(pid, start, pidfd, None, heard.console))
 }
 
+/// Listens until the child has executed its program or failed. Its filter's notifications are
+/// handed over meanwhile.
+fn attend(
+    parent: &ParentEnd,
+    heard: &mut Heard,
+    agent: Option<&(ListenerPlan, StateOf<'_>)>,
+) -> Result<(), Error> {
+    while let Some(waiting) = parent.listen(heard)? {
+        if let (Waiting::Agent(filter), Some(pid), Some((listener, state))) =
+            (waiting, heard.forked, agent)
+        {
+            listener.send(&filter, pid, *state, "running")?;
+        }
+    }
+    Ok(())
+}
+
 /// What the joining child needs.
 #[derive(Debug)]
 pub(super) struct JoinPlan {
@@ -99,6 +157,8 @@ pub(super) struct JoinPlan {
     /// The container's root, as its first process sees it.
     pub(super) root: OwnedFd,
     pub(super) process: ProcessPlan,
+    /// Of the process, to be set before a user namespace is joined: there we could not any more.
+    pub(super) oom_score: Option<String>,
     pub(super) console: Console,
     /// The host's procfs.
     pub(super) proc: OwnedFd,
@@ -107,7 +167,7 @@ pub(super) struct JoinPlan {
 impl JoinPlan {
     fn build(exec: &Exec<'_>) -> Result<Self, Error> {
         let Target { pid, start } = exec.target;
-        let process = ProcessPlan::build(exec.process, exec.filter.clone(), exec.console)?;
+        let mut process = ProcessPlan::build(exec.process, exec.filter.clone(), exec.console)?;
         let proc = plan::host_proc()?;
         let gone = || Error::Gone { pid };
         let folder = openat(
@@ -125,14 +185,17 @@ impl JoinPlan {
         );
         let root = root.map_err(|_| gone())?;
         let mut namespaces = Vec::new();
-        // The mount namespace last: with it, the paths of all others are gone.
+        // The mount namespace behind those whose paths are gone with it; the user namespace, with
+        // which our rights in the others may be, last.
         for (kind, name) in [
+            (NEW_TIME, "time"),
             (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
             (CloneFlags::CLONE_NEWIPC, "ipc"),
             (CloneFlags::CLONE_NEWUTS, "uts"),
             (CloneFlags::CLONE_NEWNET, "net"),
             (CloneFlags::CLONE_NEWPID, "pid"),
             (CloneFlags::CLONE_NEWNS, "mnt"),
+            (CloneFlags::CLONE_NEWUSER, "user"),
         ] {
             let path = format!("ns/{name}");
             match openat(
@@ -144,7 +207,13 @@ impl JoinPlan {
                 Ok(file) if is_other(&file, &path) => namespaces.push((kind, file)),
                 Ok(_) => {}
                 // This kernel has no such namespace.
-                Err(Errno::ENOENT) if kind == CloneFlags::CLONE_NEWCGROUP => {}
+                Err(Errno::ENOENT)
+                    if [
+                        CloneFlags::CLONE_NEWCGROUP,
+                        NEW_TIME,
+                        CloneFlags::CLONE_NEWUSER,
+                    ]
+                    .contains(&kind) => {}
                 Err(_) => return Err(gone()),
             }
         }
@@ -155,6 +224,7 @@ impl JoinPlan {
         Ok(Self {
             namespaces,
             root,
+            oom_score: process.oom_score.take(),
             process,
             console: exec.console,
             proc,

@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use nix::sched::CloneFlags;
 
 use super::child::{At, Fault};
+use super::hooks::{HookEnd, HookPlan, HookPoint};
 use super::plan::{BindPlan, Kind, LINKS, MountPlan, Plan, ProcessPlan};
 use super::requirement::{self, Missing};
 use super::{Error, Step};
@@ -31,13 +32,39 @@ fn setup(step: String, remedy: &'static str, errno: Errno) -> Error {
     }
 }
 
+/// What a launch's child said before it ended too early.
+pub(super) fn launch_failed(fault: Fault, hook: Option<HookEnd>, plan: &Plan) -> Error {
+    let hooks = if fault.at == At::CreateContainerHook {
+        &plan.hooks.create_container
+    } else {
+        &plan.hooks.start_container
+    };
+    hook_failed(fault, hook, hooks).unwrap_or_else(|| launch_fault(fault, plan))
+}
+
+/// The fault of a hook.
+pub(super) fn hook_failed(fault: Fault, end: Option<HookEnd>, hooks: &[HookPlan]) -> Option<Error> {
+    let points = [
+        (At::CreateContainerHook, HookPoint::CreateContainer),
+        (At::StartContainerHook, HookPoint::StartContainer),
+    ];
+    let (_, point) = points.into_iter().find(|(at, _)| *at == fault.at)?;
+    Some(Error::Hook {
+        point: point.name(),
+        path: hooks
+            .get(usize::from(fault.index))
+            .map_or_else(String::new, HookPlan::shown),
+        end: end.unwrap_or(HookEnd::NotStarted(fault.errno)),
+    })
+}
+
 /// A fault of a launch's child.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the rest is the other function's, which names every step"
 )]
 #[expect(clippy::too_many_lines, reason = "a table of texts")]
-pub(super) fn launch_fault(fault: Fault, plan: &Plan) -> Error {
+fn launch_fault(fault: Fault, plan: &Plan) -> Error {
     let index = usize::from(fault.index);
     if let Some(missing) = missing(fault, plan) {
         return missing.into();
@@ -147,6 +174,10 @@ pub(super) fn launch_fault(fault: Fault, plan: &Plan) -> Error {
             "make the root read-only".to_owned(),
             "leave root.readonly out",
         ),
+        At::Clocks => (
+            "set the clocks of a time namespace".to_owned(),
+            "an offset must not make a clock negative; time namespaces need Linux 5.6",
+        ),
         At::Hostname => ("set the host name".to_owned(), "leave `hostname` out"),
         At::Domainname => ("set the domain name".to_owned(), "leave `domainname` out"),
         At::Sysctl => {
@@ -190,6 +221,30 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
         At::Console => (
             "make a terminal".to_owned(),
             "mount a devpts on /dev/pts (options newinstance, ptmxmode=0666)",
+        ),
+        At::Call => (
+            "wait for the start".to_owned(),
+            "create the container again",
+        ),
+        At::NamespaceRoot => (
+            "become the root of the container's user namespace".to_owned(),
+            "map id 0 of users and groups",
+        ),
+        At::Label => {
+            let label = process.extras.labels.get(usize::from(fault.index));
+            let label = label.map(|(_, label)| label.to_string_lossy().into_owned());
+            (
+                format!("set the security label {:?}", label.unwrap_or_default()),
+                "see that the profile or label is loaded",
+            )
+        }
+        At::Scheduling => (
+            "set the scheduling, or the priority of input and output".to_owned(),
+            "real-time and deadlines need CAP_SYS_NICE, and a group that has time for them",
+        ),
+        At::Personality => (
+            "set the personality".to_owned(),
+            "leave linux.personality out",
         ),
         At::Session => ("start a session".to_owned(), "see the kernel's log"),
         At::OomScore => (
@@ -268,7 +323,10 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
         | At::NullDevice
         | At::Hostname
         | At::Domainname
-        | At::Sysctl => ("set the container up".to_owned(), "see the kernel's log"),
+        | At::Sysctl
+        | At::Clocks
+        | At::CreateContainerHook
+        | At::StartContainerHook => ("set the container up".to_owned(), "see the kernel's log"),
     };
     setup(step, remedy, fault.errno)
 }

@@ -7,10 +7,12 @@ use nix::errno::Errno;
 use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::cgroup::{Cgroup, CgroupPath, Hierarchies};
-use super::parent::Heard;
-use super::plan::{self, Plan};
+use super::hooks::{HookPoint, run_planned};
+use super::parent::{Heard, ParentEnd, Waiting};
+use super::plan::{self, Begin, Plan};
 use super::seccomp::Filter;
-use super::{Error, Process, StartTime, child, explain, parent};
+use super::user_namespace::Detour;
+use super::{Error, Options, Process, StartTime, StateOf, child, explain, parent};
 use crate::sys::clone::{Parent, Request, Side, clone};
 use crate::sys::signals;
 
@@ -90,8 +92,31 @@ pub enum Console {
 /// Nothing is left behind: the child is dead and reaped and the cgroup, if this call made it, is
 /// removed. [`Error::exit_code`] tells 125, 126 and 127 apart.
 pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
+    let mut spawned = spawn(launch, &Options::default(), Begin::AtOnce)?;
+    spawned.attend()?;
+    spawned.into_process()
+}
+
+/// A child that is setting itself up. Dropped, it is killed, and the cgroup removed.
+#[derive(Debug)]
+pub(super) struct Spawned {
+    parent: ParentEnd,
+    plan: Plan,
+    undo: Undo,
+    pid: u32,
+    start: StartTime,
+    pidfd: Option<OwnedFd>,
+    heard: Heard,
+}
+
+/// Makes the child, and puts it into its cgroup.
+pub(super) fn spawn(
+    launch: Launch<'_>,
+    options: &Options<'_>,
+    begin: Begin,
+) -> Result<Spawned, Error> {
     let hierarchies = Hierarchies::detect();
-    let plan = Plan::build(&launch, &hierarchies)?;
+    let plan = Plan::build(&launch, options, begin, &hierarchies)?;
     let resources = launch
         .spec
         .linux()
@@ -117,8 +142,15 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
         cgroup: early,
     };
     let namespaces = plan.namespaces.cloned.bits().unsigned_abs();
+    let entered = &plan.namespaces.entered;
+    let detour = (!entered.is_empty()).then(|| Detour::enter(entered));
+    let detour = detour.transpose()?;
     let (pid, pidfd, born_inside) = match start(u64::from(namespaces), undo.cgroup.as_ref())? {
-        Started::Child => child::run(&plan, &stdio, &child::Channel::new(child)),
+        Started::Child => {
+            // Or the channel would not close when the parent is killed.
+            drop(parent);
+            child::run(&plan, &stdio, child::Channel::new(child))
+        }
         Started::Parent {
             pid,
             pidfd,
@@ -128,6 +160,13 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
     undo.child = Some(pid);
     // Only the child may hold its end, or the channel would never close.
     drop(child);
+    if let Some(detour) = detour {
+        detour.leave()?;
+    }
+    if let Some(users) = &plan.users {
+        users.write(plan.proc.as_fd(), pid)?;
+        parent.go()?;
+    }
     if undo.cgroup.is_none() {
         undo.cgroup = place.create()?;
     }
@@ -142,20 +181,85 @@ pub fn launch(launch: Launch<'_>) -> Result<Process, Error> {
             error,
         )
     })?;
-    let mut heard = Heard::default();
-    parent.listen(&mut heard)?;
-    if let Some(fault) = heard.fault {
-        return Err(explain::launch_fault(fault, &plan));
-    }
-    heard.refuse_killed()?;
-    undo.child = None;
-    Ok(Process::new(
+    Ok(Spawned {
+        parent,
+        plan,
+        undo,
         pid,
         start,
         pidfd,
-        undo.cgroup.take(),
-        heard.console,
-    ))
+        heard: Heard::of(pid),
+    })
+}
+
+impl Spawned {
+    /// Listens until the child waits to be recorded, or has executed its program or failed
+    /// (`None`). Runs the hooks that it waits for meanwhile.
+    pub(super) fn attend(&mut self) -> Result<Option<Waiting>, Error> {
+        loop {
+            match self.parent.listen(&mut self.heard)? {
+                Some(Waiting::Hooks) => {
+                    let pid = self.pid.to_string();
+                    let hooks = &self.plan.hooks;
+                    let state = hooks.creating.with(pid.as_bytes());
+                    run_planned(HookPoint::Prestart, &hooks.prestart, &state)?;
+                    run_planned(HookPoint::CreateRuntime, &hooks.create_runtime, &state)?;
+                    self.parent.go()?;
+                }
+                waiting => return Ok(waiting),
+            }
+        }
+    }
+
+    /// Hands a filter's notifications over.
+    pub(super) fn hand_over(&self, filter: &OwnedFd, state: StateOf<'_>) -> Result<(), Error> {
+        match &self.plan.listener {
+            Some(listener) => listener.send(filter, self.pid, state, "created"),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets it go on.
+    pub(super) fn go(&self) -> Result<(), Error> {
+        self.parent.go()
+    }
+
+    /// Why it failed, if it did.
+    pub(super) fn refuse_failed(&self) -> Result<(), Error> {
+        match self.heard.fault {
+            Some(fault) => Err(explain::launch_failed(fault, self.heard.hook, &self.plan)),
+            None => Ok(()),
+        }
+    }
+
+    /// The child whose set-up came to its end.
+    pub(super) fn into_process(mut self) -> Result<Process, Error> {
+        self.refuse_failed()?;
+        self.heard.refuse_killed()?;
+        Ok(self.keep())
+    }
+
+    /// Kills and removes nothing any more.
+    pub(super) fn keep(&mut self) -> Process {
+        self.undo.child = None;
+        Process::new(
+            self.pid,
+            self.start,
+            self.pidfd.take(),
+            self.undo.cgroup.take(),
+            self.heard.console.take(),
+        )
+    }
+
+    /// Process id and start time.
+    pub(super) fn identity(&self) -> (u32, StartTime) {
+        (self.pid, self.start)
+    }
+
+    /// The master side of the terminal, once.
+    pub(super) fn take_console(&mut self) -> Option<OwnedFd> {
+        self.heard.console.take()
+    }
 }
 
 impl Stdio {
@@ -264,6 +368,7 @@ fn start(namespaces: u64, cgroup: Option<&Cgroup>) -> Result<Started, Error> {
 }
 
 /// What to take back when a launch fails half-way.
+#[derive(Debug)]
 struct Undo {
     child: Option<u32>,
     cgroup: Option<Cgroup>,

@@ -13,15 +13,24 @@ mod child;
 mod error;
 mod exec;
 mod explain;
+mod hooks;
 mod launch;
+mod listener;
 mod mountinfo;
 mod parent;
 mod plan;
+mod prepare;
 mod process;
 pub mod requirement;
 pub mod seccomp;
+mod user_namespace;
 
 pub use error::{Error, Step};
-pub use exec::{Exec, Target, exec};
+pub use exec::{Exec, ExecOptions, Target, exec, exec_with};
+pub use hooks::{HookEnd, HookPoint, run_hooks};
 pub use launch::{Console, Init, Launch, Stdio, launch};
+pub use plan::MOUNT_OPTIONS;
+pub use prepare::{
+    Keyring, MountMaps, Options, Prepared, RootChange, Start, StateOf, await_start, prepare,
+};
 pub use process::{ExitStatus, Process, StartTime};

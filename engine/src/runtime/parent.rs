@@ -9,6 +9,7 @@ use nix::sys::socket::{
 };
 
 use super::child::{Fault, Message};
+use super::hooks::HookEnd;
 use super::{Error, plan};
 
 /// The parent's end.
@@ -26,6 +27,21 @@ pub(super) struct Heard {
     pub(super) forked: Option<u32>,
     /// The set-up came to its end.
     pub(super) ready: bool,
+    /// How the hook failed that the fault is about.
+    pub(super) hook: Option<HookEnd>,
+    /// The filter whose notifications nobody receives yet.
+    filter: Option<OwnedFd>,
+}
+
+/// What a child waits for.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// The hooks in the runtime's namespaces.
+    Hooks,
+    /// Being recorded.
+    Record,
+    /// Somebody to whom its filter's notifications go: it waits as soon as there is one.
+    Agent(OwnedFd),
 }
 
 fn failed(errno: Errno) -> Error {
@@ -37,17 +53,27 @@ fn failed(errno: Errno) -> Error {
 }
 
 impl Heard {
+    /// Of a child that executes the program itself.
+    pub(super) fn of(pid: u32) -> Self {
+        Self {
+            forked: Some(pid),
+            ..Self::default()
+        }
+    }
+
+    /// A filter, when it is known whose it is, too.
+    fn take_filter(&mut self) -> Option<OwnedFd> {
+        let known = self.forked.is_some();
+        self.filter.take_if(|_| known)
+    }
+
     /// A child that ends without a fault and before it was ready was killed: by somebody, or by
     /// the kernel when memory was short.
     pub(super) fn refuse_killed(&self) -> Result<(), Error> {
         if self.ready {
             return Ok(());
         }
-        Err(plan::setup(
-            "set up the new process, which was killed meanwhile".to_owned(),
-            "see whether its memory limit is too small, or who kills it",
-            Errno::ECANCELED,
-        ))
+        Err(plan::killed())
     }
 }
 
@@ -67,7 +93,12 @@ pub(super) fn channel() -> Result<(ParentEnd, OwnedFd), Error> {
 }
 
 impl ParentEnd {
-    /// Tells the child that it is in its cgroup.
+    /// An end that was connected elsewhere.
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
+    /// Tells the child that what it waits for is done.
     pub(super) fn go(&self) -> Result<(), Error> {
         // MSG_NOSIGNAL: a child that failed early has closed its end, and says why.
         let sent = nix::sys::socket::send(self.socket.as_raw_fd(), &[1], MsgFlags::MSG_NOSIGNAL);
@@ -77,21 +108,29 @@ impl ParentEnd {
         }
     }
 
-    /// Listens until the child's end is closed. What was heard before a failure is kept.
-    pub(super) fn listen(&self, heard: &mut Heard) -> Result<(), Error> {
+    /// Listens until the child waits for something, or until its end is closed (`None`). What was
+    /// heard before a failure is kept.
+    pub(super) fn listen(&self, heard: &mut Heard) -> Result<Option<Waiting>, Error> {
         loop {
             match self.receive() {
-                Ok(None) => return Ok(()),
-                Ok(Some((message, console))) => match message {
+                Ok(None) => return Ok(None),
+                Ok(Some((message, file))) => match message {
                     Message::Fault(fault) => heard.fault = Some(fault),
-                    Message::Console => heard.console = console,
+                    Message::Console => heard.console = file,
+                    Message::Filter => heard.filter = file,
                     Message::Forked(pid) => heard.forked = Some(pid),
                     Message::Ready => heard.ready = true,
+                    Message::HookEnd(end) => heard.hook = Some(end),
+                    Message::Hooks => return Ok(Some(Waiting::Hooks)),
+                    Message::Made => return Ok(Some(Waiting::Record)),
                 },
                 // A child that ends with our unread word in its socket resets the connection. The
                 // kernel tells that once, before what the child has said: listen on.
                 Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(errno) => return Err(failed(errno)),
+            }
+            if let Some(filter) = heard.take_filter() {
+                return Ok(Some(Waiting::Agent(filter)));
             }
         }
     }

@@ -43,7 +43,7 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
-    fn from_raw(status: i32) -> Self {
+    pub(super) fn from_raw(status: i32) -> Self {
         if libc::WIFSIGNALED(status) {
             return Self::Signalled(libc::WTERMSIG(status));
         }

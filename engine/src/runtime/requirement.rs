@@ -117,6 +117,11 @@ const FILESYSTEMS: [(&str, Missing); 4] = [
     ),
 ];
 
+/// There is no cgroup hierarchy.
+pub(crate) fn no_groups() -> super::Error {
+    CGROUP.into()
+}
+
 /// What is missing when a file system is unknown; `None` for one that only this container asks for.
 pub(super) fn filesystem(name: &str) -> Option<Missing> {
     FILESYSTEMS
@@ -179,6 +184,28 @@ const NAMESPACES: [(CloneFlags, &str, Missing); 6] = [
             "kernel.ns.cgroup",
             "cgroup namespaces",
             "use Linux 4.6 or newer, or leave the cgroup namespace out",
+        ),
+    ),
+];
+
+/// Those that only bundles of other tools ask for.
+const FURTHER_NAMESPACES: [(CloneFlags, &str, Missing); 2] = [
+    (
+        CloneFlags::CLONE_NEWUSER,
+        "user",
+        should(
+            "kernel.ns.user",
+            "user namespaces",
+            "build with CONFIG_USER_NS, or leave the user namespace out",
+        ),
+    ),
+    (
+        CloneFlags::from_bits_retain(0x80),
+        "time",
+        should(
+            "kernel.ns.time",
+            "time namespaces",
+            "use Linux 5.6 or newer with CONFIG_TIME_NS, or leave the time namespace out",
         ),
     ),
 ];
@@ -277,7 +304,7 @@ pub(super) fn controller(name: &str) -> Missing {
 
 /// Makes sure that the kernel has these namespaces.
 pub(super) fn namespaces(wanted: CloneFlags) -> Result<(), Missing> {
-    for (flag, name, missing) in NAMESPACES {
+    for (flag, name, missing) in NAMESPACES.into_iter().chain(FURTHER_NAMESPACES) {
         if wanted.contains(flag) && !has_namespace(name) {
             return Err(missing);
         }

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use crate::image::digest::ChainId;
 use crate::storage::compare;
 use crate::storage::{
-    Change, Driver, DriverName, Fill, Home, Keep, Rootfs, StorageError, Tree, TreeName,
+    Change, Driver, DriverName, Fill, Filling, Home, Keep, Rootfs, StorageError, Tree, TreeName,
 };
 use crate::sys::btrfs;
 
@@ -61,7 +61,11 @@ impl Driver for Btrfs {
         self.start(staged.path(), c"fs", parent)?;
         let path = staged.path().join("fs");
         let root = File::open(&path).map_err(StorageError::io("open", &path))?;
-        let filled = fill(root.as_fd()).map_err(StorageError::Fill)?;
+        let filled = fill(Filling {
+            root: root.as_fd(),
+            folder: staged.path(),
+        })
+        .map_err(StorageError::Fill)?;
         self.home.publish(staged, filled, parent)?;
         Ok(filled.chain)
     }

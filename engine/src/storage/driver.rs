@@ -10,12 +10,22 @@ use crate::storage::StorageError;
 /// Writes a layer's own files into the merged view of the layers below, and says which layer that
 /// was: for an imported tar this is known only at its end.
 ///
-/// The descriptor is the root folder of that view, opened for reading; the function may be called
-/// on another thread. Its error aborts the layer: nothing of it becomes visible.
+/// The function may be called on another thread. Its error aborts the layer: nothing of it becomes
+/// visible.
 pub type Fill<'a> = &'a mut (
-            dyn FnMut(BorrowedFd<'_>) -> Result<Filled, Box<dyn std::error::Error + Send + Sync>>
+            dyn FnMut(Filling<'_>) -> Result<Filled, Box<dyn std::error::Error + Send + Sync>>
                 + Send
         );
+
+/// A layer in the making.
+#[derive(Debug, Clone, Copy)]
+pub struct Filling<'a> {
+    /// The root folder of the merged view, opened for reading.
+    pub root: BorrowedFd<'a>,
+    /// The layer's own folder. What is put there besides what the driver keeps in it becomes
+    /// visible, and goes, with the layer.
+    pub folder: &'a Path,
+}
 
 /// Which layer was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

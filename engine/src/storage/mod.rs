@@ -7,13 +7,17 @@
 //! storage/DRIVER/layers/HEX/              a layer by its chain id; HEX is 64 figures
 //!                           layer.json    its chain id and parent; was written last
 //!                           fs/           its files (overlay, aufs: what it changed; others: all)
+//!                           tar-record    how its tar is made of these files again
+//!                           tar-contents/ contents in its tar that no file has, by number
 //! storage/DRIVER/containers/NAME/         a container's tree
 //!                           layer         a link to the folder of its top layer
 //! storage/DRIVER/staging/                 unfinished or discarded trees, free to be removed
 //! ```
 //!
-//! **Lock order:** image store (`images/lock`), then names (`images/names.lock`), then the
-//! container's own lock, then a staging folder's own. Nothing is locked in the other direction.
+//! **Lock order:** image store (`images/lock`), then volumes (`volumes/lock`), then names
+//! (`images/names.lock`), then the container's own lock, then a staging folder's own. Nothing is
+//! locked in the other direction, but for one: who removes a container, and holds it, may wait for
+//! the volumes; nobody who holds those waits for a container.
 
 mod attributes;
 mod aufs;
@@ -35,7 +39,7 @@ mod whiteout;
 pub use aufs::Aufs;
 pub use btrfs::Btrfs;
 pub use driver::{
-    Change, ChangeKind, Driver, DriverName, Fill, Filled, Keep, Rootfs, Tree, TreeName,
+    Change, ChangeKind, Driver, DriverName, Fill, Filled, Filling, Keep, Rootfs, Tree, TreeName,
 };
 pub use error::StorageError;
 pub use home::Home;

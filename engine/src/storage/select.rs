@@ -94,6 +94,11 @@ impl Storage {
         self.home.layer_bytes(chain)
     }
 
+    /// The layer's folder; see [`crate::storage`] for what is in it.
+    pub fn layer_folder(&self, chain: &ChainId) -> Result<PathBuf, StorageError> {
+        self.home.existing(chain)
+    }
+
     /// Removes a layer that no image and no container needs. The caller holds the image store's
     /// lock exclusively.
     pub fn remove_layer(&self, chain: &ChainId) -> Result<(), StorageError> {

@@ -21,7 +21,8 @@ use crate::storage::private::in_private_mounts;
 use crate::storage::remove::remove_tree;
 use crate::storage::whiteout::Whiteouts;
 use crate::storage::{
-    Change, Driver, DriverName, Fill, Filled, Home, Keep, Rootfs, StorageError, Tree, TreeName,
+    Change, Driver, DriverName, Fill, Filled, Filling, Home, Keep, Rootfs, StorageError, Tree,
+    TreeName,
 };
 
 /// A file system of the kernel that shows a stack of folders as one.
@@ -132,7 +133,11 @@ impl<U: Union> Stacked<U> {
         let filled = in_private_mounts(|| {
             self.union.mount(&stack, &merged, Keep::No)?;
             let root = open_folder(&merged)?;
-            let filled = fill(root.as_fd()).map_err(StorageError::Fill)?;
+            let filled = fill(Filling {
+                root: root.as_fd(),
+                folder,
+            });
+            let filled = filled.map_err(StorageError::Fill)?;
             if below.len() >= U::MAX_LAYERS {
                 let whole = folder.join("whole");
                 make_folder(&whole, 0o755)?;
@@ -191,7 +196,11 @@ impl<U: Union> Driver for Stacked<U> {
         let filled = match parent {
             None => {
                 let root = open_folder(&upper)?;
-                fill(root.as_fd()).map_err(StorageError::Fill)?
+                fill(Filling {
+                    root: root.as_fd(),
+                    folder: staged.path(),
+                })
+                .map_err(StorageError::Fill)?
             }
             Some(parent) => {
                 let below = self.stack(&self.home.existing(parent)?)?;
@@ -390,10 +399,10 @@ mod tests {
         let mut top = None;
         for number in 0..5 {
             let chain = ChainId::new(Digest::of(&[number]));
-            let committed = driver.commit_layer(top.as_ref(), &mut |root| {
+            let committed = driver.commit_layer(top.as_ref(), &mut |layer| {
                 let root = PathBuf::from(format!("/proc/self/fd/{}", {
                     use std::os::fd::AsRawFd as _;
-                    root.as_raw_fd()
+                    layer.root.as_raw_fd()
                 }));
                 fs::write(root.join(format!("file-{number}")), [number])?;
                 if number > 0 {

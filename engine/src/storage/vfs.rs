@@ -9,7 +9,7 @@ use crate::image::digest::ChainId;
 use crate::storage::compare;
 use crate::storage::copy::copy_tree;
 use crate::storage::{
-    Change, Driver, DriverName, Fill, Home, Keep, Rootfs, StorageError, Tree, TreeName,
+    Change, Driver, DriverName, Fill, Filling, Home, Keep, Rootfs, StorageError, Tree, TreeName,
 };
 
 /// The driver. A layer's `fs` and a container's `rootfs` hold everything.
@@ -51,7 +51,11 @@ impl Driver for Vfs {
         let path = staged.path().join("fs");
         self.start(&path, parent)?;
         let root = File::open(&path).map_err(StorageError::io("open", &path))?;
-        let filled = fill(root.as_fd()).map_err(StorageError::Fill)?;
+        let filled = fill(Filling {
+            root: root.as_fd(),
+            folder: staged.path(),
+        })
+        .map_err(StorageError::Fill)?;
         self.home.publish(staged, filled, parent)?;
         Ok(filled.chain)
     }

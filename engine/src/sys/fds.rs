@@ -39,21 +39,41 @@ pub(crate) fn seal_from(first: RawFd, descriptors: Option<BorrowedFd<'_>>) -> Re
     }
 }
 
-/// Closes every descriptor from 3 on but `kept`, whoever owns it: for a process that uses no other
-/// any more, and that never drops an owner.
+/// Closes every descriptor behind the streams and the `preserved` ones after them, but `kept`,
+/// whoever owns it: for a process that uses no other any more, and that never drops an owner. The
+/// preserved ones stay open over an execve.
 ///
 /// Before Linux 5.9 (`close_range`) the folder `self/fd` of `proc`, a procfs that the caller
 /// trusts, tells which there are.
-pub(crate) fn close_all_but(kept: BorrowedFd<'_>, proc: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn close_all_but(
+    preserved: u16,
+    kept: BorrowedFd<'_>,
+    proc: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let first = FIRST + RawFd::from(preserved);
+    for fd in FIRST..first {
+        // SAFETY: changes one flag.
+        Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
+    }
     let kept = kept.as_raw_fd();
-    let closed = close_range(3, kept.saturating_sub(1))
-        .and_then(|()| close_range(kept.saturating_add(1).max(3), RawFd::MAX));
+    let closed = close_range(first, kept.saturating_sub(1))
+        .and_then(|()| close_range(kept.saturating_add(1).max(first), RawFd::MAX));
     match closed {
         // EPERM: the filter of an engine around this one.
-        Err(Errno::ENOSYS | Errno::EPERM) => close_listed(kept, proc),
+        Err(Errno::ENOSYS | Errno::EPERM) => close_listed(first, kept, proc),
         other => other,
     }
 }
+
+/// Whether the `preserved` descriptors behind the streams are open.
+pub(crate) fn are_open(preserved: u16) -> bool {
+    // SAFETY: asks for flags only.
+    let open = |fd: RawFd| unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
+    (FIRST..FIRST + RawFd::from(preserved)).all(open)
+}
+
+/// The first descriptor behind the streams.
+const FIRST: RawFd = 3;
 
 fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
     if first > last {
@@ -65,12 +85,12 @@ fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
     unsafe { newer::call(Newer::CloseRange, args) }.map(drop)
 }
 
-fn close_listed(kept: RawFd, proc: BorrowedFd<'_>) -> Result<(), Errno> {
+fn close_listed(first: RawFd, kept: RawFd, proc: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = nix::fcntl::openat(proc, c"self/fd", flags, Mode::empty())?;
     let own = folder.as_raw_fd();
     for_each_listed(folder.as_fd(), |fd| {
-        if fd >= 3 && fd != kept && fd != own {
+        if fd >= first && fd != kept && fd != own {
             // SAFETY: as in `close_range`. The kernel lists by number, so that what is closed
             // meanwhile moves nothing.
             unsafe { libc::close(fd) };
@@ -141,9 +161,17 @@ pub(crate) fn become_stream(fd: BorrowedFd<'_>, number: RawFd) -> Result<(), Err
     Errno::result(result).map(drop)
 }
 
-/// Takes over a descriptor that a control message has just brought.
+/// Makes standard output the same as standard error.
+pub(crate) fn error_as_output() -> Result<(), Errno> {
+    // SAFETY: standard streams are not owned by anything in this process.
+    let result = unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
+    Errno::result(result).map(drop)
+}
+
+/// Takes over a descriptor that a call or a control message has just brought, or whoever executed
+/// this program.
 pub(crate) fn received(fd: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has put it into this process's table with the message; nobody else knows it.
+    // SAFETY: the kernel has just put it into this process's table; nobody else here knows it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
@@ -174,7 +202,7 @@ mod tests {
         let kept = high.try_clone().expect("a copy");
         let child = match crate::sys::clone::clone(crate::sys::clone::Request::default()) {
             Ok(crate::sys::clone::Side::Child) => {
-                let closed = close_listed(kept.as_raw_fd(), proc.as_fd()).is_ok();
+                let closed = close_listed(FIRST, kept.as_raw_fd(), proc.as_fd()).is_ok();
                 // SAFETY: asks for flags only.
                 let open = |fd: RawFd| unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
                 let gone = !open(high.as_raw_fd()) && !open(proc.as_raw_fd());

@@ -26,11 +26,45 @@ static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// As openat(2); `ELOOP` also for a /proc link.
 pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
+    resolve(root, path, flags | OFlag::O_CLOEXEC, mode, Links::Follow)
+}
+
+/// Opens what is at `path` inside `root` if no symbolic link is on the way or at its end, so that
+/// nothing else has this path as long as no name on the way is removed.
+///
+/// # Errors
+/// As openat(2); `ELOOP` for a link.
+pub fn open_without_links(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlag,
+) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlag::O_CLOEXEC;
+    resolve(root, path, flags, Mode::empty(), Links::Refuse)
+}
+
+/// What becomes of symbolic links on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Follow,
+    Refuse,
+}
+
+fn resolve(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlag,
+    mode: Mode,
+    links: Links,
+) -> Result<OwnedFd, Errno> {
     if !NO_OPENAT2.load(Ordering::Relaxed) {
+        let refused = match links {
+            Links::Follow => ResolveFlag::RESOLVE_NO_MAGICLINKS,
+            Links::Refuse => ResolveFlag::RESOLVE_NO_SYMLINKS,
+        };
         let mut how = OpenHow::new()
             .flags(flags)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | refused);
         if flags.contains(OFlag::O_CREAT) {
             how = how.mode(mode); // Any mode without O_CREAT is EINVAL.
         }
@@ -47,11 +81,17 @@ pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: Mode) -> Resu
             }
         }
     }
-    walk(root, path, flags, mode)
+    walk(root, path, flags, mode, links)
 }
 
 /// The same without openat2: one component at a time, each opened without following links.
-fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
+fn walk(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlag,
+    mode: Mode,
+    fate: Links,
+) -> Result<OwnedFd, Errno> {
     const STEP: OFlag = OFlag::O_PATH
         .union(OFlag::O_NOFOLLOW)
         .union(OFlag::O_CLOEXEC);
@@ -67,6 +107,7 @@ fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: Mode) -> Result<O
         let here = passed.last().map_or(root, |folder| folder.as_fd());
         let last = todo.is_empty();
         match readlinkat(here, name.as_os_str()) {
+            Ok(_) if fate == Links::Refuse => return Err(Errno::ELOOP),
             Ok(_) if last && flags.contains(OFlag::O_NOFOLLOW) => {}
             Ok(target) => {
                 links += 1;
@@ -118,7 +159,7 @@ mod tests {
     /// Both ways of opening, which must see the same.
     type Way = fn(BorrowedFd<'_>, &Path, OFlag, Mode) -> Result<OwnedFd, Errno>;
     const WAYS: [Way; 2] = [open, |root, path, flags, mode| {
-        walk(root, path, flags | OFlag::O_CLOEXEC, mode)
+        walk(root, path, flags | OFlag::O_CLOEXEC, mode, Links::Follow)
     }];
 
     fn read(way: Way, root: &File, path: &str) -> Result<String, Errno> {
@@ -160,6 +201,24 @@ mod tests {
             assert_eq!(read(way, &root, "away"), Err(Errno::ENOENT));
             assert_eq!(read(way, &root, "etc/file/x"), Err(Errno::ENOTDIR));
         }
+    }
+
+    #[test]
+    fn a_way_without_links_is_told_from_one_with() {
+        let (scene, root) = scene();
+        symlink("etc", scene.path().join("root/folder")).unwrap();
+        symlink("file", scene.path().join("root/etc/link")).unwrap();
+        let flags = OFlag::O_RDONLY;
+        for path in ["folder/file", "etc/link", "folder"] {
+            let path = Path::new(path);
+            let fallback = walk(root.as_fd(), path, flags, Mode::empty(), Links::Refuse);
+            assert_eq!(fallback.unwrap_err(), Errno::ELOOP);
+            let result = open_without_links(root.as_fd(), path, flags);
+            assert_eq!(result.unwrap_err(), Errno::ELOOP);
+        }
+        let path = Path::new("etc/file");
+        walk(root.as_fd(), path, flags, Mode::empty(), Links::Refuse).unwrap();
+        open_without_links(root.as_fd(), path, flags).unwrap();
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) mod newer;
 pub(crate) mod open;
 pub mod pretend;
 pub(crate) mod program;
+pub(crate) mod scheduling;
 pub(crate) mod signals;
 pub(crate) mod terminal;
 pub mod xattr;

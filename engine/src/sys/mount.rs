@@ -167,6 +167,26 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> Result<(), 
     unsafe { newer::call(Newer::MoveMount, args) }.map(drop)
 }
 
+/// Makes the files of a detached mount look as if they were those of the users that a user
+/// namespace maps theirs to (Linux 5.12).
+pub(crate) fn map_ids(
+    mount: BorrowedFd<'_>,
+    users: BorrowedFd<'_>,
+    depth: Depth,
+) -> Result<(), Errno> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    change(
+        mount,
+        &MountAttr {
+            set: MOUNT_ATTR_IDMAP,
+            clear: 0,
+            propagation: 0,
+            userns_fd: u64::try_from(users.as_raw_fd()).map_err(|_| Errno::EBADF)?,
+        },
+        depth,
+    )
+}
+
 /// Changes attributes and propagation (`MS_SHARED` …, 0 for none) of a mount.
 pub(crate) fn set_attributes(
     mount: BorrowedFd<'_>,
@@ -174,17 +194,24 @@ pub(crate) fn set_attributes(
     propagation: u64,
     depth: Depth,
 ) -> Result<(), Errno> {
-    let attr = MountAttr {
-        set: attributes.set,
-        clear: attributes.clear,
-        propagation,
-        userns_fd: 0,
-    };
+    change(
+        mount,
+        &MountAttr {
+            set: attributes.set,
+            clear: attributes.clear,
+            propagation,
+            userns_fd: 0,
+        },
+        depth,
+    )
+}
+
+fn change(mount: BorrowedFd<'_>, attr: &MountAttr, depth: Depth) -> Result<(), Errno> {
     let args = [
         number(mount)?,
         c"".as_ptr() as usize,
         AT_EMPTY_PATH | recursion(depth),
-        &raw const attr as usize,
+        std::ptr::from_ref(attr) as usize,
         size_of::<MountAttr>(),
     ];
     // SAFETY: the path is a static empty string; `attr` has the size given and lives over the call.

@@ -59,6 +59,7 @@ pub fn oldest_kernel() -> Result<(), Errno> {
         ],
         0,
     )
+    .map(drop)
 }
 
 /// Whether the kernel answers so already.

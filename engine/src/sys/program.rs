@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "execve, seccomp")]
 
 use std::ffi::{CStr, CString};
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -59,12 +60,16 @@ struct Program {
     filter: *const Instruction,
 }
 
-/// Installs a system call filter on this thread. `flags` are `SECCOMP_FILTER_FLAG_*`.
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER` (Linux 5.0).
+pub(crate) const NEW_LISTENER: u32 = 8;
+
+/// Installs a system call filter on this thread. `flags` are `SECCOMP_FILTER_FLAG_*`; with
+/// [`NEW_LISTENER`], the descriptor comes back that its notifications are read from.
 ///
 /// # Errors
 /// `EACCES` without `no_new_privs` and `CAP_SYS_ADMIN`; `EINVAL` when the kernel has no filters
 /// or does not know a flag.
-pub(crate) fn install_filter(filter: &[Instruction], flags: u32) -> Result<(), Errno> {
+pub(crate) fn install_filter(filter: &[Instruction], flags: u32) -> Result<Option<OwnedFd>, Errno> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
     let program = Program {
         length: u16::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
@@ -92,9 +97,14 @@ pub(crate) fn install_filter(filter: &[Instruction], flags: u32) -> Result<(), E
                     0_usize,
                 )
             };
-            Errno::result(result).map(drop)
+            Errno::result(result).map(|_| None)
         }
-        other => other.map(drop),
+        Ok(fd) if flags & NEW_LISTENER != 0 => {
+            let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+            // SAFETY: the kernel has just made it for us.
+            Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
+        }
+        other => other.map(|_| None),
     }
 }
 

@@ -58,6 +58,73 @@ pub(crate) fn wait_any() -> Result<i32, Errno> {
     Errno::result(signal).map(|signal| i32::try_from(signal).unwrap_or_default())
 }
 
+/// Holds SIGCHLD back, so that it can be waited for ([`await_child`]), until it is dropped.
+pub(crate) struct HeldChildSignal {
+    before: u64,
+}
+
+/// SIGCHLD in the kernel's set, where signal 1 is bit 0.
+static CHILD: u64 = 1 << (libc::SIGCHLD - 1);
+
+impl HeldChildSignal {
+    pub(crate) fn new() -> Self {
+        let mut before = 0_u64;
+        // SAFETY: both sets have the size given and live over the call.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_BLOCK,
+                &raw const CHILD,
+                &raw mut before,
+                size_of::<u64>(),
+            )
+        };
+        Self { before }
+    }
+}
+
+impl Drop for HeldChildSignal {
+    fn drop(&mut self) {
+        // SAFETY: the set has the size given and lives over the call; a null old set is allowed.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                &raw const self.before,
+                0_usize,
+                size_of::<u64>(),
+            )
+        };
+    }
+}
+
+/// Waits until SIGCHLD, which must be held back, has come; for as long as `timeout` says.
+///
+/// # Errors
+/// `EAGAIN`: it has not come. `EINTR`: another signal has.
+pub(crate) fn await_child(timeout: Option<std::time::Duration>) -> Result<(), Errno> {
+    let timeout = timeout.map(|timeout| libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: i32::try_from(timeout.subsec_nanos())
+            .unwrap_or_default()
+            .into(),
+    });
+    let limit = timeout
+        .as_ref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: set and time live over the call; null information and a null time are allowed.
+    let signal = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            &raw const CHILD,
+            0_usize,
+            limit,
+            size_of::<u64>(),
+        )
+    };
+    Errno::result(signal).map(drop)
+}
+
 /// How a child ended: its process id and raw wait status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {

@@ -27,9 +27,10 @@ fn the_program_explains_itself() {
 #[test]
 fn every_verb_explains_itself_and_gives_examples() {
     for verb in [
-        "run", "create", "start", "exec", "ps", "logs", "inspect", "diff", "kill", "stop",
-        "restart", "pause", "unpause", "wait", "top", "stats", "port", "update", "rename", "rm",
-        "info", "version",
+        "run", "create", "start", "attach", "exec", "ps", "logs", "events", "inspect", "diff",
+        "kill", "stop", "restart", "pause", "unpause", "wait", "top", "stats", "port", "update",
+        "rename", "rm", "info", "version", "tag", "history", "cp", "export", "commit", "runtime",
+        "save", "pull", "push", "login", "logout", "search",
     ] {
         let help = help(verb);
         assert!(help.contains("Example"), "{verb}: {help}");
@@ -50,7 +51,9 @@ fn wrong_values_are_refused_with_what_would_be_right() {
         &["--network", "bridge"],
         &["--security-opt", "apparmor=x"],
         &["--ulimit", "nofile=9:1"],
-        &["--volume", "data:/data"],
+        &["--volume", "a b:/data"],
+        &["--mount", "type=bind,target=/data"],
+        &["--tmpfs", "/tmp:color=red"],
         &["--name", "a/b"],
         &["--stop-signal", "NOPE"],
         &["--cap-add", "NOPE"],

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -48,6 +50,14 @@ impl Keel {
             folder: tempfile::tempdir().unwrap(),
             driver,
         };
+        if driver == "btrfs" {
+            // Seen by this test's thread and what it starts, and gone with them.
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            std::fs::create_dir(keel.root()).unwrap();
+            super::btrfs::mount_new(&keel.folder.path().join("disk"), &keel.root());
+        }
         let tar = keel.folder.path().join("rootfs.tar");
         std::fs::write(&tar, rootfs_tar()).unwrap();
         keel.call(["import", tar.to_str().unwrap(), IMAGE])
@@ -183,6 +193,9 @@ impl Drop for Keel {
         let ids = self.call(["ps", "-aq"]).stdout;
         if !ids.is_empty() {
             self.call(["rm", "-f"].into_iter().chain(ids.lines()));
+        }
+        if self.driver == "btrfs" {
+            umount2(&self.root(), MntFlags::MNT_DETACH).ok();
         }
     }
 }

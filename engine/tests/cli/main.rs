@@ -7,17 +7,32 @@
     reason = "tests"
 )]
 
+mod attach;
+#[path = "../scene/btrfs.rs"]
+mod btrfs;
+mod commit;
+mod copying;
+mod crash;
+mod events;
 mod exec;
 mod filesystem;
+mod flags;
+mod health;
 mod help;
+mod images;
 mod isolation;
 mod keel;
 mod life;
 mod lifecycle;
 mod limits;
 mod listing;
+mod logs;
+mod restart;
 mod run;
+mod saving;
+mod templates;
 mod terminal;
 mod upkeep;
+mod volumes;
 
 use keel::Keel;

@@ -12,7 +12,7 @@ use super::Keel;
 use super::keel::IMAGE;
 
 /// A terminal of the host, of a known size.
-fn terminal() -> (File, OwnedFd) {
+pub(crate) fn terminal() -> (File, OwnedFd) {
     let size = Winsize {
         ws_row: 33,
         ws_col: 77,
@@ -24,7 +24,7 @@ fn terminal() -> (File, OwnedFd) {
 }
 
 /// Reads until `wanted` has come.
-fn read_until(master: &mut File, wanted: &str) -> String {
+pub(crate) fn read_until(master: &mut File, wanted: &str) -> String {
     let mut said = String::new();
     let mut chunk = [0; 1024];
     while !said.contains(wanted) {

@@ -97,6 +97,7 @@ fn usage_is_told_with_what_could_be_freed() {
     assert_snapshot!(keel.call(["system", "df", "--format", format]).success(), @r"
     Images 1 1 0B (0%)
     Containers 3 1 11B (100%)
+    Local Volumes 0 0 0B (0%)
     ");
 }
 
@@ -125,7 +126,12 @@ fn a_check_names_what_is_broken_and_pruning_removes_what_was_left() {
     let (kept, old) = (folder("kept"), folder("old"));
     fs::remove_dir_all(trees.join(old.file_name().unwrap())).unwrap();
     let monitor = status_of(keel.pid("web"), "PPid").parse().unwrap();
-    kill(Pid::from_raw(monitor), Signal::SIGKILL).unwrap();
+    let monitor = Pid::from_raw(monitor);
+    kill(monitor, Signal::SIGKILL).unwrap();
+    // Its lock goes with it, and not before.
+    while kill(monitor, None).is_ok() {
+        std::thread::yield_now();
+    }
     let config = fs::read(kept.join("config.json")).unwrap();
     fs::write(kept.join("config.json"), "{").unwrap();
     let told = |text: String| {

@@ -10,6 +10,7 @@
     reason = "each test program uses a part of it, and a failure here is a failed test"
 )]
 
+mod btrfs;
 pub mod sample;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use keel::image::store::Store;
 use keel::storage::{DriverName, Storage};
@@ -46,7 +46,7 @@ impl Scene {
         let root = folder.path().join("root");
         fs::create_dir(&root).unwrap();
         if driver == DriverName::Btrfs {
-            mount_btrfs(&folder.path().join("disk"), &root);
+            btrfs::mount_new(&folder.path().join("disk"), &root);
         }
         Self {
             folder,
@@ -93,34 +93,6 @@ impl Drop for Scene {
             nix::mount::umount2(&self.root, nix::mount::MntFlags::MNT_DETACH).ok();
         }
     }
-}
-
-fn mount_btrfs(disk: &Path, target: &Path) {
-    let file = fs::File::create(disk).unwrap();
-    file.set_len(256 << 20).unwrap();
-    run(
-        Command::new("mkfs.btrfs").arg("-q").arg(disk),
-        "btrfs-progs",
-    );
-    run(
-        Command::new("mount")
-            .arg("-o")
-            .arg("loop")
-            .arg(disk)
-            .arg(target),
-        "mount, and a kernel with btrfs and loop devices",
-    );
-}
-
-fn run(command: &mut Command, package: &str) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}: install {package}"));
-    assert!(
-        output.status.success(),
-        "{command:?} failed (it needs {package}): {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// All that a tree shows, a line a path.

@@ -200,7 +200,7 @@ fn boot_id() -> String {
 }
 
 /// The first line that QEMU says of its version; empty if it can't be run, as a start then says.
-fn qemu_version(arch: Arch) -> String {
+pub fn qemu_version(arch: Arch) -> String {
     let program = super::command::program(arch).map_or("", |(program, _)| program);
     let output = Command::new(program).arg("--version").output();
     let text = output.map(|output| output.stdout).unwrap_or_default();

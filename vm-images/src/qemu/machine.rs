@@ -215,7 +215,7 @@ impl Machine {
             heard,
             ending: machine.ending.clone(),
             powered_off: false,
-            negotiated,
+            negotiated: Some(negotiated),
         };
         tokio::spawn(async move {
             observer.observe(console, stderr, qmp, events, ended).await;
@@ -315,7 +315,8 @@ struct Observer {
     ending: Arc<AtomicBool>,
     /// Whether QEMU has said that the guest shut itself down.
     powered_off: bool,
-    negotiated: watch::Sender<bool>,
+    /// None once it is known: without the word that it takes commands, it never will.
+    negotiated: Option<watch::Sender<bool>>,
 }
 
 impl Observer {
@@ -361,8 +362,8 @@ impl Observer {
                     Some(event) => self.happened(&event, &qmp).await,
                     None => events_open = false,
                 },
-                _answer = &mut negotiation, if !*self.negotiated.borrow() => {
-                    self.negotiated.send_replace(true);
+                answer = &mut negotiation, if self.negotiated.is_some() => {
+                    self.negotiate(answer);
                 }
                 status = &mut ended => {
                     break status.unwrap_or_else(|_| "its status is unknown".to_owned());
@@ -383,6 +384,17 @@ impl Observer {
         }
         self.report_console();
         self.report_end(status);
+    }
+
+    fn negotiate(&mut self, answer: Result<(), QmpError>) {
+        match (answer, self.negotiated.take()) {
+            (Ok(()), Some(negotiated)) => drop(negotiated.send_replace(true)),
+            (Err(error @ QmpError::Refused { .. }), _) => {
+                tracing::warn!(%error, "QEMU takes no commands");
+            }
+            // It has ended, which is told otherwise.
+            (Ok(()), None) | (Err(QmpError::Closed | QmpError::Io(_)), _) => {}
+        }
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Progress {

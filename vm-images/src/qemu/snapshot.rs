@@ -87,10 +87,12 @@ pub enum SnapshotError {
     #[error("QEMU was not done within {} s", DONE_WITHIN.as_secs())]
     TooLong,
     /// It ended otherwise than it should.
-    #[error("QEMU ended it as `{status}`")]
+    #[error("QEMU ended it as `{status}`{}", .reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
     Failed {
         /// As `query-migrate` gives it.
         status: String,
+        /// QEMU's own words, if it has any.
+        reason: Option<String>,
     },
 }
 
@@ -162,18 +164,36 @@ async fn prepare(qmp: &Qmp, theirs: OwnedFd) -> Result<Value, QmpError> {
 
 /// Waits until QEMU is done.
 async fn completed(qmp: &Qmp) -> Result<(), SnapshotError> {
-    loop {
-        let answer = qmp.execute("query-migrate").await?;
-        let status = answer.get("status").and_then(Value::as_str);
-        match status.unwrap_or("none") {
-            "completed" => return Ok(()),
-            // The last byte is sent before the last step is taken.
-            "none" | "setup" | "active" | "device" => sleep(BETWEEN_QUESTIONS).await,
-            other => {
-                return Err(SnapshotError::Failed {
-                    status: other.to_owned(),
-                });
-            }
-        }
+    while !is_completed(&qmp.execute("query-migrate").await?)? {
+        sleep(BETWEEN_QUESTIONS).await;
+    }
+    Ok(())
+}
+
+/// What an answer to `query-migrate` says.
+fn is_completed(answer: &Value) -> Result<bool, SnapshotError> {
+    let text = |key| answer.get(key).and_then(Value::as_str);
+    match text("status").unwrap_or("none") {
+        "completed" => Ok(true),
+        // The last byte is sent before the last step is taken.
+        "none" | "setup" | "active" | "device" => Ok(false),
+        other => Err(SnapshotError::Failed {
+            status: other.to_owned(),
+            reason: text("error-desc").map(str::to_owned),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_qemu_says_of_a_failure_is_told() {
+        assert!(!is_completed(&json!({ "status": "active" })).unwrap());
+        assert!(is_completed(&json!({ "status": "completed" })).unwrap());
+        let failed = |answer| is_completed(&answer).unwrap_err().to_string();
+        insta::assert_snapshot!(failed(json!({ "status": "failed", "error-desc": "Unknown ramblock \"pc.ram\"" })), @r#"QEMU ended it as `failed`: Unknown ramblock "pc.ram""#);
+        insta::assert_snapshot!(failed(json!({ "status": "cancelled" })), @"QEMU ended it as `cancelled`");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jiff::Timestamp;
 use matrix::arch::Arch;
 
-use super::{Description, FetchedAs, ImageStore, SCHEMA, TABLE, json};
+use super::{Description, FetchedAs, ImageStore, SCHEMA, TABLE, digest_of_kernel, json};
 use crate::cache::{Cache, CacheError};
 use crate::catalogue::{Entry, Wanted};
 use crate::compression::Compression;
@@ -19,6 +19,7 @@ use crate::kernel::{Kernel, Origin};
 use crate::mirror::{Mirror, MirrorError, Validity};
 use crate::progress::{Event, Progress};
 use crate::proxy::Proxies;
+use crate::sys;
 use crate::unpack::{self, UnpackError};
 use crate::verify::{Keyring, VerifyError};
 
@@ -104,8 +105,9 @@ impl ImageStore {
     /// them back in that order.
     ///
     /// The whole chain is checked each time: the index's signature against the keyring, the
-    /// package lists' digests against the index, the packages' against the lists. Another
-    /// process that changes the cache is waited for.
+    /// package lists' digests against the index, the packages' against the lists when they are
+    /// unpacked, and what was unpacked against what it was then. Another process that changes
+    /// the cache is waited for.
     ///
     /// # Errors
     ///
@@ -116,6 +118,7 @@ impl ImageStore {
         source: &Source,
         progress: &dyn Progress,
     ) -> Result<Vec<Kernel>, StoreError> {
+        sys::memory::give_back_large();
         let session = Session {
             store: self,
             fetcher: Fetcher::new(source.retry, &source.proxies),
@@ -159,11 +162,10 @@ impl ImageStore {
         let mut ready = Vec::new();
         for (entry, resolved) in &chosen {
             let dir = self.kernel_dir(resolved);
-            let kernel = match Self::describe(&dir)? {
-                Some(description) => Self::load(&dir, description, Some(&entry.id))?,
-                None => None,
+            let Some(description) = Self::describe(&dir)? else {
+                return Err(StoreError::Damaged(dir));
             };
-            ready.push(kernel.ok_or(StoreError::Damaged(dir))?);
+            ready.push(Self::load(&dir, description, Some(&entry.id))?);
         }
         Ok(ready)
     }
@@ -372,6 +374,7 @@ impl Session<'_> {
                 }),
                 has_config: unpacked.has_config,
                 origin: Origin::from(resolved),
+                contents: digest_of_kernel(dir)?,
             })
         })
     }

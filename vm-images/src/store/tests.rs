@@ -389,6 +389,24 @@ fn a_name_outside_the_catalogue_is_refused() {
 }
 
 #[test]
+fn the_newest_of_a_distribution_is_no_others() {
+    let (scene, server) = (
+        Scene::new(),
+        two_suites().serve(&["trixie-backports", "sid"]),
+    );
+    let kernels = scene.fetch(&server, &["newest/amd64", "debian/newest/amd64"]);
+    let [any, debians] = &kernels.unwrap()[..] else {
+        panic!("two were asked for");
+    };
+    assert_eq!(any, debians);
+    let error = scene.fetch(&server, &["ubuntu/newest/amd64"]).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Unknown(wanted) if wanted.to_string() == "ubuntu/newest/amd64"),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_series_that_the_mirror_lacks_is_named() {
     let mut archive = Archive::default();
     archive.kernel("bookworm", "6.12.9+deb12", "6.12.9-1");
@@ -551,8 +569,10 @@ fn a_kernel_of_the_users_own_is_read_with_its_modules() {
         &module_file(&["depends="], Compression::None),
     );
     let modules = scene.dir.path().join("modules");
+    let mut digests = Vec::new();
     for _ in ["computed", "from the cache"] {
         let own = scene.store().own(&kernel, Some(&modules)).unwrap();
+        digests.push(modules_digest(&own));
         assert_eq!(
             (own.release.as_str(), own.arch),
             ("6.6.6-mine", Arch::Amd64)
@@ -561,6 +581,17 @@ fn a_kernel_of_the_users_own_is_read_with_its_modules() {
         assert_eq!(closure.last().unwrap().path, module);
         assert_eq!(closure.len(), 2);
     }
+    // A module that was built anew is another one, though its length and time are the same.
+    let time = std::fs::metadata(&module).unwrap().modified().unwrap();
+    let mut content = std::fs::read(&module).unwrap();
+    // When it was packed (RFC 1952).
+    content[4] ^= 1;
+    std::fs::write(&module, content).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&module);
+    file.unwrap().set_modified(time).unwrap();
+    let own = scene.store().own(&kernel, Some(&modules)).unwrap();
+    assert_eq!(digests[0], digests[1]);
+    assert_ne!(digests[0], modules_digest(&own));
     let own = scene.store().own(&kernel, None).unwrap();
     // The fake kernel has no PVH entry.
     assert_eq!(
@@ -568,6 +599,45 @@ fn a_kernel_of_the_users_own_is_read_with_its_modules() {
         std::fs::read(&kernel).unwrap()
     );
     assert_eq!(own.modules.closure(&["overlay"]).unwrap(), []);
+}
+
+fn modules_digest(kernel: &Kernel) -> String {
+    let Origin::Files { modules, .. } = &kernel.origin else {
+        panic!("{:?}", kernel.origin);
+    };
+    modules.as_ref().unwrap().sha256.clone()
+}
+
+#[test]
+fn a_kernel_that_was_changed_in_the_cache_is_not_booted() {
+    let (scene, server) = (Scene::new(), bookworm().serve(&["bookworm"]));
+    let kernel = scene.fetch(&server, &[BOOKWORM]).unwrap().remove(0);
+    let module = kernel.modules.closure(&["overlay"]).unwrap().remove(0).path;
+    for file in [kernel.boot, kernel.config.unwrap(), module] {
+        let content = std::fs::read(&file).unwrap();
+        let mut changed = content.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        let error = scene.fetch(&server, &[BOOKWORM]).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+        let cached = scene.store().kernel(&BOOKWORM.parse().unwrap());
+        assert!(matches!(cached, Err(StoreError::Damaged(_))), "{cached:?}");
+        std::fs::write(&file, content).unwrap();
+    }
+    assert!(scene.fetch(&server, &[BOOKWORM]).is_ok());
+}
+
+#[test]
+fn a_kernel_whose_contents_were_not_noted_is_unpacked_anew() {
+    let (scene, server) = (Scene::new(), bookworm().serve(&["bookworm"]));
+    let kernel = scene.fetch(&server, &[BOOKWORM]).unwrap().remove(0);
+    let path = kernel.vmlinux.with_file_name(DESCRIPTION);
+    let mut old: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    old.as_object_mut().unwrap().remove("contents").unwrap();
+    std::fs::write(&path, old.to_string()).unwrap();
+    assert_eq!(scene.listed(BOOKWORM).cached, Cached::No);
+    assert!(scene.fetch_offline(&[BOOKWORM]).is_ok());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 pub(crate) mod child;
 pub(crate) mod kvm;
+pub(crate) mod memory;
 pub(crate) mod net;
 pub(crate) mod random;
 pub(crate) mod terminal;

@@ -14,7 +14,7 @@ use super::{Promise, Target};
 use crate::agent::client::{Client, Command, Running};
 use crate::agent::message::{Facts, Mount};
 use crate::agent::{AgentError, Lost};
-use crate::disk::{self, DiskError};
+use crate::disk::DiskError;
 use crate::initramfs::{self, InitramfsError};
 use crate::qemu::snapshot::SnapshotError;
 use crate::qemu::{Acceleration, Launch, LaunchError, Machine, Memory, Snapshot};
@@ -70,7 +70,7 @@ impl Micro {
     pub async fn boot(spec: MicroSpec) -> Result<Self, BootError> {
         let acceleration = spec.acceleration.clone();
         let deadlines = spec.deadlines;
-        let launch = blocking(move || prepare(spec)).await?;
+        let launch = blocking(move || prepare(&spec)).await?;
         Self::start(launch, acceleration, deadlines, async |_| Ok(())).await
     }
 
@@ -167,25 +167,11 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// Makes the files that a machine is made of.
-fn prepare(spec: MicroSpec) -> Result<Launch, BootError> {
-    let initramfs = initramfs::build(&spec, &[])?;
-    let disks = spec
-        .disks
-        .iter()
-        .map(|disk| disk::create(&spec.scratch, disk.filesystem, disk.size_mib))
-        .collect::<Result<_, _>>()?;
-    Ok(Launch {
-        arch: spec.kernel.arch,
-        accelerator: spec.acceleration.accelerator,
-        memory_mib: spec.memory_mib,
-        cpus: spec.cpus,
-        kernel: spec.kernel.boot,
-        kernel_arguments: spec.kernel_arguments,
-        initramfs,
-        disks,
-        memory: Memory::Own,
-        console_log: spec.console_log,
-    })
+fn prepare(spec: &MicroSpec) -> Result<Launch, BootError> {
+    let initramfs = initramfs::build(spec, &[])?;
+    let disks = spec.outfit.make_disks(&spec.scratch)?;
+    let console_log = spec.console_log.clone();
+    Ok(spec.launch(initramfs, disks, Memory::Own, console_log))
 }
 
 /// Why a machine does not go on: what befell it, if that is known.

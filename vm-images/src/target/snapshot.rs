@@ -19,7 +19,7 @@ use crate::disk::{self, DiskError};
 use crate::initramfs::{self, InitramfsError};
 use crate::modules::ModuleFile;
 use crate::qemu::console::Console;
-use crate::qemu::{Launch, Memory, Snapshot};
+use crate::qemu::{Memory, Snapshot};
 
 /// A micro target that was ready, and is saved.
 #[derive(Debug)]
@@ -49,7 +49,8 @@ impl MicroSnapshot {
                 .map(|disk| disk::blank(&spec.scratch, disk.size_mib));
             let disks = disks.collect::<Result<_, DiskError>>()?;
             let memory = Memory::to_keep(spec.memory_mib).map_err(BootError::Prepare)?;
-            let launch = launch(&spec, &initramfs, disks, memory, spec.console_log.clone())?;
+            let again = initramfs.try_clone().map_err(BootError::Prepare)?;
+            let launch = spec.launch(again, disks, memory, spec.console_log.clone());
             Ok((spec, initramfs, launch))
         })
         .await?;
@@ -79,11 +80,8 @@ impl MicroSnapshot {
         let fitting = Fitting::of(&self.spec, &self.loaded, &outfit)?;
         let memory = Memory::Restored(Arc::clone(&self.snapshot));
         let launch = blocking(move || {
-            let disks = outfit.disks.iter();
-            let disks =
-                disks.map(|disk| disk::create(&spec.scratch, disk.filesystem, disk.size_mib));
-            let disks = disks.collect::<Result<_, DiskError>>()?;
-            launch(&spec, &initramfs, disks, memory, console_log)
+            let disks = outfit.make_disks(&spec.scratch)?;
+            Ok(spec.launch(initramfs, disks, memory, console_log))
         })
         .await?;
         let acceleration = self.spec.acceleration.clone();
@@ -104,31 +102,9 @@ fn is_well(shown: &[u8]) -> Result<(), BootError> {
         .map_or(Ok(()), |trouble| Err(BootError::Trouble(trouble)))
 }
 
-/// A saved machine and those that go on from it are made of the same parts.
-fn launch(
-    spec: &MicroSpec,
-    initramfs: &File,
-    disks: Vec<File>,
-    memory: Memory,
-    console_log: PathBuf,
-) -> Result<Launch, BootError> {
-    Ok(Launch {
-        arch: spec.kernel.arch,
-        accelerator: spec.acceleration.accelerator,
-        memory_mib: spec.memory_mib,
-        cpus: spec.cpus,
-        kernel: spec.kernel.boot.clone(),
-        kernel_arguments: spec.kernel_arguments.clone(),
-        initramfs: initramfs.try_clone().map_err(BootError::Prepare)?,
-        disks,
-        memory,
-        console_log,
-    })
-}
-
 /// What is done in a machine that has just been restored.
 struct Fitting {
-    wake: Wake,
+    seed: [u8; 32],
     /// Paths in the guest, in the order in which they are loaded.
     modules: Vec<String>,
     mounts: Vec<Mount>,
@@ -140,14 +116,15 @@ impl Fitting {
         let modules = modules.map_err(InitramfsError::Module)?;
         let path = |module| initramfs::module_path(&spec.kernel.release, module);
         Ok(Self {
-            wake: wake().map_err(BootError::Prepare)?,
+            seed: seed().map_err(BootError::Prepare)?,
             modules: modules.iter().map(path).collect(),
             mounts: initramfs::mounts(&outfit.disks),
         })
     }
 
     async fn apply(self, client: &Client) -> Result<(), AgentError> {
-        client.wake(self.wake).await?;
+        // Only now: disks were made and the machine was started since it was asked for.
+        client.wake(wake(self.seed)).await?;
         for module in &self.modules {
             client.load_module(module, "").await?;
         }
@@ -158,15 +135,17 @@ impl Fitting {
     }
 }
 
-fn wake() -> io::Result<Wake> {
+fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
+/// Now. A host whose clock is before 1970 has guests in 1970.
+fn wake(seed: [u8; 32]) -> Wake {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.map_err(io::Error::other)?;
-    Ok(Wake {
-        unix_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
-        seed,
-    })
+    let unix_ns = u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+    Wake { unix_ns, seed }
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What a micro target is made of.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use matrix::axis::{Accelerator, CgroupMode};
 
-use crate::disk::Filesystem;
+use crate::disk::{self, DiskError, Filesystem};
 use crate::kernel::Kernel;
-use crate::qemu::Acceleration;
+use crate::qemu::{Acceleration, Launch, Memory};
 
 /// What a micro target is made of: a kernel, our own initramfs, and nothing else.
 #[derive(Debug, Clone)]
@@ -18,17 +19,14 @@ pub struct MicroSpec {
     pub agent_binary: PathBuf,
     /// More files of its root file system, such as the engine.
     pub files: Vec<GuestFile>,
-    /// Kernel modules to load, by name, besides those that the machine itself needs. Their
-    /// dependencies come along; what is built in is left out.
-    pub modules: Vec<String>,
     /// Its memory, in MiB.
     pub memory_mib: u32,
     /// Its processors.
     pub cpus: u32,
     /// How its control groups are mounted.
     pub cgroup: CgroupMode,
-    /// Its disks, empty at every boot.
-    pub disks: Vec<Disk>,
+    /// What tells it from others of the same kernel.
+    pub outfit: Outfit,
     /// More words for the kernel's command line.
     pub kernel_arguments: Vec<String>,
     /// What executes it.
@@ -53,11 +51,10 @@ impl MicroSpec {
             kernel,
             agent_binary,
             files: Vec::new(),
-            modules: Vec::new(),
             memory_mib: 512,
             cpus: 2,
             cgroup: CgroupMode::V2,
-            disks: Vec::new(),
+            outfit: Outfit::default(),
             kernel_arguments: Vec::new(),
             deadlines: Deadlines::of(acceleration.accelerator),
             acceleration,
@@ -65,13 +62,36 @@ impl MicroSpec {
             scratch: std::env::temp_dir(),
         }
     }
+
+    /// What is launched of it.
+    pub(super) fn launch(
+        &self,
+        initramfs: File,
+        disks: Vec<File>,
+        memory: Memory,
+        console_log: PathBuf,
+    ) -> Launch {
+        Launch {
+            arch: self.kernel.arch,
+            accelerator: self.acceleration.accelerator,
+            memory_mib: self.memory_mib,
+            cpus: self.cpus,
+            kernel: self.kernel.boot.clone(),
+            kernel_arguments: self.kernel_arguments.clone(),
+            initramfs,
+            disks,
+            memory,
+            console_log,
+        }
+    }
 }
 
-/// What a machine gets after it has been restored from a snapshot: what tells it from others of
-/// the same snapshot.
+/// What tells a machine from others of the same kernel: it has it from its boot, or gets it after
+/// it has been restored from a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outfit {
-    /// Kernel modules to load, by name, besides those that its disks need.
+    /// Kernel modules to load, by name, besides those that the machine itself and its disks need.
+    /// Their dependencies come along; what is built in is left out.
     pub modules: Vec<String>,
     /// Its disks, empty at first.
     pub disks: Vec<Disk>,
@@ -88,6 +108,12 @@ impl Outfit {
             .chain(filesystems)
             .chain(others)
             .collect()
+    }
+
+    /// Makes its disks, whose space comes from `folder`.
+    pub(super) fn make_disks(&self, folder: &Path) -> Result<Vec<File>, DiskError> {
+        let make = |disk: &Disk| disk::create(folder, disk.filesystem, disk.size_mib);
+        self.disks.iter().map(make).collect()
     }
 }
 

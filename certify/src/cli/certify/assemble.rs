@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use matrix::axis::TargetKind;
+use matrix::event::Entry;
 use matrix::modules::ModuleList;
 use matrix::plan::{NEWEST, Plan};
 use matrix::policy::Policy;
@@ -15,12 +16,16 @@ use vm_images::store::ImageStore;
 
 use super::super::image::fetch;
 use super::super::matrix::settle;
-use super::{AcceleratorChoice, Args, Failure, InputContext, programs};
+use super::{AcceleratorChoice, Args, Failure, InputContext, selftest};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
 use crate::doctor;
+use crate::journal;
 use crate::provision::kernels::Get;
-use crate::provision::{HostProvisioner, Kernels, MicroProvisioner, Provisioner, Snapshots};
+use crate::provision::{
+    HostProvisioner, Kernels, MicroProvisioner, Programs, Provisioner, Snapshots,
+};
 use crate::run::facts::{HostFacts, RUN_SCHEMA, RunFacts};
+use crate::run::folder::name;
 use crate::run::host::available_memory_mib;
 use crate::run::schedule::Fleet;
 use crate::selftest::Fault;
@@ -46,19 +51,19 @@ pub(super) fn assemble(
             "{lacking} (`seaworthy doctor` looks at everything; `--matrix here` needs no virtual machine)"
         )));
     }
-    let seaworthy = match &args.seaworthy_path {
-        Some(path) => std::path::absolute(path)?,
-        None => std::env::current_exe()?,
-    };
+    let programs = Arc::new(match &args.seaworthy_path {
+        Some(path) => Programs::at(&std::path::absolute(path)?)?,
+        None => Programs::running()?,
+    });
     let engine = Engine::find(args, &plan)?;
-    let programs = programs::programs(&seaworthy)?;
     let selftest = (args.selftest_report.as_deref())
-        .map(|report| programs::selftest(report, &programs))
+        .map(|report| selftest::selftest(report, &programs.facts()))
         .transpose()?;
     let host = HostFacts::of_this_machine()?;
     let mut fleet = Fleet::new();
     let mut accelerator = "no virtual machine".to_owned();
     let mut kernels = Vec::new();
+    let mut qemu = None;
     let mut machine = None;
     if uses(&plan, TargetKind::Micro) {
         let had = kernels_for(args, &store, &mut plan, own.as_ref())?;
@@ -68,29 +73,31 @@ pub(super) fn assemble(
             settle(&mut plan, &store)?;
         }
         kernels = had.facts();
+        qemu = had.any().map(|kernel| kvm::qemu_version(kernel.arch));
         machine = Some(args.size.machine());
-        let acceleration = acceleration(args, &store, &had, &seaworthy, runtime);
+        let acceleration = acceleration(args, &store, &had, &programs, runtime);
         accelerator = acceleration.to_string();
+        let snapshots = if args.no_snapshots {
+            Snapshots::default()
+        } else {
+            Snapshots::for_cells(&plan.cells, &earlier(args))
+        };
         let micro = MicroProvisioner {
             kernels: had,
             modules: ModuleList::built_in()?,
-            seaworthy: seaworthy.clone(),
+            programs: Arc::clone(&programs),
             engine: engine.program.clone(),
             acceleration,
             size: args.size.machine(),
-            jobs: args.size.jobs(host.cpus, available_memory_mib()),
-            snapshots: if args.no_snapshots {
-                Snapshots::default()
-            } else {
-                Snapshots::for_cells(&plan.cells)
-            },
+            jobs: (args.size).jobs(host.cpus, available_memory_mib(), snapshots.memory_mib()),
+            snapshots,
         };
         fleet.insert(TargetKind::Micro, Arc::new(micro) as Arc<dyn Provisioner>);
     }
     if uses(&plan, TargetKind::Host) {
         let root = args.engine_root.clone().unwrap_or_else(std::env::temp_dir);
         let host = HostProvisioner {
-            seaworthy,
+            programs: Arc::clone(&programs),
             engine: Some(engine.program.clone()),
             kind: args.engine,
             root: std::path::absolute(root)?,
@@ -114,8 +121,9 @@ pub(super) fn assemble(
             .collect(),
         host,
         accelerator,
+        qemu,
         machine,
-        programs,
+        programs: programs.facts(),
         selftest,
         kernels,
     };
@@ -159,13 +167,13 @@ fn acceleration(
     args: &Args,
     store: &ImageStore,
     kernels: &Kernels,
-    seaworthy: &Path,
+    programs: &Programs,
     runtime: &Runtime,
 ) -> Acceleration {
     match (args.accelerator, kernels.any()) {
         (AcceleratorChoice::Auto, Some(kernel)) => runtime.block_on(kvm::choose(&kvm::Trial {
             kernel: kernel.clone(),
-            agent_binary: seaworthy.to_owned(),
+            agent_binary: programs.seaworthy(),
             cache: store.cache().to_owned(),
         })),
         (AcceleratorChoice::Tcg, _) | (AcceleratorChoice::Auto, None) => Acceleration::tcg(),
@@ -261,6 +269,16 @@ fn kernels_for(
     }
 }
 
+/// What happened in the run that is gone on with. One that can't be read is told of when the run
+/// begins.
+fn earlier(args: &Args) -> Vec<Entry> {
+    if !(args.resume && has_run(&args.out)) {
+        return Vec::new();
+    }
+    let journal = journal::read(&args.out.join(name::JOURNAL));
+    journal.map(|journal| journal.entries).unwrap_or_default()
+}
+
 fn has_run(folder: &Path) -> bool {
-    folder.join(crate::run::folder::name::RUN).exists()
+    folder.join(name::RUN).exists()
 }

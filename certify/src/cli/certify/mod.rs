@@ -2,7 +2,7 @@
 
 mod assemble;
 mod interrupt;
-mod programs;
+mod selftest;
 mod size;
 
 use std::path::PathBuf;

@@ -48,14 +48,14 @@ impl SizeArgs {
     }
 
     /// How many run at a time on a host with so many processors and so much free memory (0:
-    /// unknown).
-    pub(super) fn jobs(&self, host_cpus: usize, free_mib: u64) -> usize {
+    /// unknown), where each takes `more_mib` besides.
+    pub(super) fn jobs(&self, host_cpus: usize, free_mib: u64, more_mib: u64) -> usize {
         if let Some(jobs) = self.jobs {
             return jobs.get();
         }
         let by_memory = match free_mib {
             0 => 1,
-            free => free / (u64::from(self.memory) + OVERHEAD_MIB),
+            free => free / (u64::from(self.memory) + OVERHEAD_MIB + more_mib),
         };
         let by_cpus = host_cpus / usize::try_from(self.cpus.get()).unwrap_or(usize::MAX);
         by_cpus
@@ -90,15 +90,20 @@ mod tests {
 
     #[test]
     fn jobs_fit_into_processors_and_memory() {
-        assert_eq!(size(None, 512, 1).jobs(8, 100_000), 8);
-        assert_eq!(size(None, 512, 2).jobs(8, 100_000), 4);
-        assert_eq!(size(None, 512, 1).jobs(8, 2048), 3);
-        assert_eq!(size(None, 512, 4).jobs(2, 300), 1, "one always runs");
+        assert_eq!(size(None, 512, 1).jobs(8, 100_000, 0), 8);
+        assert_eq!(size(None, 512, 2).jobs(8, 100_000, 0), 4);
+        assert_eq!(size(None, 512, 1).jobs(8, 2048, 0), 3);
+        assert_eq!(size(None, 512, 1).jobs(8, 2048, 160), 2);
+        assert_eq!(size(None, 512, 4).jobs(2, 300, 0), 1, "one always runs");
         assert_eq!(
-            size(None, 512, 1).jobs(8, 0),
+            size(None, 512, 1).jobs(8, 0, 0),
             1,
             "unknown memory is no invitation"
         );
-        assert_eq!(size(Some(5), 512, 1).jobs(1, 0), 5, "the user knows best");
+        assert_eq!(
+            size(Some(5), 512, 1).jobs(1, 0, 0),
+            5,
+            "the user knows best"
+        );
     }
 }

@@ -11,8 +11,9 @@ use super::super::{Failure, Globals, Outcome, table, terminal};
 use crate::container::{Container, Containers};
 use crate::image::digest::ChainId;
 use crate::image::store::Store;
+use crate::volume::Volumes;
 
-/// Show how much images and containers take, and how much of it is of no use now
+/// Show how much images, containers and volumes take, and how much of it is of no use now
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +28,11 @@ pub(in crate::cli) struct Args {
 /// Shows it.
 pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let containers = Containers::new(&globals.root).list()?;
-    let rows = [images(globals, &containers)?, written(&containers)?];
+    let rows = [
+        images(globals, &containers)?,
+        written(&containers)?,
+        volumes(globals)?,
+    ];
     let text = match args.format.as_deref() {
         None | Some("table") => table::render(
             &[
@@ -81,6 +86,23 @@ fn written(containers: &[Container]) -> Result<Value, Failure> {
         }
     }
     Ok(row("Containers", containers.len(), active, total, free))
+}
+
+/// A volume is active if a container uses it, running or not.
+fn volumes(globals: &Globals) -> Result<Value, Failure> {
+    let containers = Containers::new(&globals.root);
+    let (mut active, mut total, mut free) = (0, 0, 0);
+    let all = Volumes::new(&globals.root).list()?;
+    for volume in &all {
+        let bytes = volume.bytes()?;
+        total += bytes;
+        if containers.users_of_volume(&volume.name)?.is_empty() {
+            free += bytes;
+        } else {
+            active += 1;
+        }
+    }
+    Ok(row("Local Volumes", all.len(), active, total, free))
 }
 
 /// A row under Docker's names.

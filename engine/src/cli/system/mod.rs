@@ -3,6 +3,7 @@
 mod check;
 mod df;
 mod prune;
+mod start;
 
 use super::{Globals, Outcome};
 
@@ -12,6 +13,7 @@ pub(super) enum Verb {
     Check(check::Args),
     Df(df::Args),
     Prune(prune::Args),
+    Start(start::Args),
 }
 
 /// Does it.
@@ -20,5 +22,6 @@ pub(super) fn run(verb: &Verb, globals: &Globals) -> Outcome {
         Verb::Check(args) => check::run(args, globals),
         Verb::Df(args) => df::run(args, globals),
         Verb::Prune(args) => prune::run(args, globals),
+        Verb::Start(args) => start::run(args, globals),
     }
 }

@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::super::{Failure, Globals, Outcome, pruning, terminal};
+use super::super::{Globals, Outcome, pruning, terminal};
 use crate::container::{Containers, PruneFilter};
+use crate::image::Unused;
 use crate::image::digest::ImageId;
-use crate::image::store::{Force, Removed, Store};
+use crate::image::store::Store;
+use crate::volume::{VolumeName, Volumes};
 
 /// Remove containers that do not run, images without a name, and what killed processes left
 #[derive(Debug, clap::Args)]
@@ -18,6 +20,9 @@ pub(in crate::cli) struct Args {
     /// Also images that no container uses
     #[arg(short, long)]
     all: bool,
+    /// Also volumes that nobody named and no container uses
+    #[arg(long)]
+    volumes: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -34,9 +39,14 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     } else {
         "images without a name that no container uses"
     };
+    let volumes = if args.volumes {
+        "  - volumes that nobody named and no container uses\n"
+    } else {
+        ""
+    };
     let warning = format!(
-        "This will remove:\n  - all containers that do not run\n  - {images}\n  - what killed \
-         processes left\n"
+        "This will remove:\n  - all containers that do not run\n  - {images}\n{volumes}  - what \
+         killed processes left\n"
     );
     if !args.force && !pruning::confirm(&warning)? {
         return Ok(ExitCode::SUCCESS);
@@ -45,50 +55,27 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     let mut pruned = containers.prune(&args.filter)?;
     let mut text = pruning::deleted(&pruned);
     let store = Store::open(&globals.root, globals.driver()?)?;
-    let removed = remove_images(args, &store, &containers, &mut pruned.bytes)?;
-    if !removed.is_empty() {
-        writeln!(text, "Deleted Images:\n{removed}")?;
+    let users = |id: &ImageId| Ok(containers.users_of(id)?);
+    let which = if args.all {
+        Unused::All
+    } else {
+        Unused::Nameless
+    };
+    let images = store.prune_images(which, |_| true, &users)?;
+    text += &pruning::deleted_images(&images);
+    pruned.bytes += images.bytes;
+    let volumes = Volumes::new(&globals.root);
+    if args.volumes {
+        let users = |name: &VolumeName| Ok(containers.users_of_volume(name)?);
+        let (names, bytes) = volumes.prune(|volume| volume.record.anonymous, &users)?;
+        text += &pruning::deleted_volumes(&names);
+        pruned.bytes += bytes;
     }
-    let left = containers.remove_leftovers()? + store.prune()?;
+    let left = volumes.clean()? + containers.remove_leftovers()? + store.prune()?;
     if left > 0 {
         writeln!(text, "Deleted Leftovers: {left}\n")?;
     }
     text += &pruning::reclaimed(pruned.bytes);
     terminal::answer(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Removes images that are of no use, and tells which.
-fn remove_images(
-    args: &Args,
-    store: &Store,
-    containers: &Containers,
-    bytes: &mut u64,
-) -> Result<String, Failure> {
-    let users = |id: &ImageId| Ok(containers.users_of(id)?);
-    let named = store.names()?;
-    let mut text = String::new();
-    for id in store.ids()? {
-        let has_name = named.iter().any(|(_, named)| *named == id);
-        let is_used = !containers.users_of(&id)?.is_empty();
-        if is_used || (has_name && !args.all) {
-            continue;
-        }
-        let layers = store
-            .image(&id)
-            .map(|image| image.layers)
-            .unwrap_or_default();
-        for removed in store.remove(&id.to_string(), Force::Yes, &users)? {
-            match removed {
-                Removed::Name(name) => writeln!(text, "untagged: {}", name.familiar())?,
-                Removed::Image(id) => writeln!(text, "deleted: {id}")?,
-                Removed::Layer(chain) => {
-                    let layer = layers.iter().find(|layer| layer.chain_id == chain);
-                    *bytes += layer.map_or(0, |layer| layer.bytes);
-                    writeln!(text, "deleted: {chain}")?;
-                }
-            }
-        }
-    }
-    Ok(text)
 }

@@ -10,7 +10,7 @@ pub struct Malformed {
 
 impl Malformed {
     /// `why` it is refused, and an `example` of what would do.
-    pub(in crate::container) fn new(why: impl Into<String>, example: &'static str) -> Self {
+    pub(crate) fn new(why: impl Into<String>, example: &'static str) -> Self {
         Self {
             why: why.into(),
             example,

@@ -4,13 +4,20 @@ mod capability;
 mod cpus;
 mod device;
 mod env;
+mod files;
+mod hosts;
+mod log;
 mod malformed;
+mod mount;
 mod mounts;
 mod network;
+mod restart;
 mod security;
 mod signal;
 mod size;
+mod span;
 mod ulimit;
+mod volumes_from;
 
 pub use capability::{
     CapabilityChange, capabilities_in, default_capabilities, effective_capabilities,
@@ -18,10 +25,17 @@ pub use capability::{
 pub use cpus::Cpus;
 pub use device::Device;
 pub use env::{EnvVar, Label};
+pub use files::ListFile;
+pub use hosts::ExtraHost;
+pub use log::{Address, LogConfig, LogDriver, LogOption, SyslogFormat};
 pub use malformed::Malformed;
-pub use mounts::{Access, Tmpfs, Volume};
+pub use mount::Mount;
+pub use mounts::{Absent, Access, CopyUp, Source, Tmpfs, Volume, in_container};
 pub use network::Network;
+pub use restart::{Asked, RestartPolicy, next_delay};
 pub use security::{Seccomp, SecurityOpt};
 pub use signal::Signal;
 pub use size::{Bytes, SwapLimit};
+pub use span::Span;
 pub use ulimit::Ulimit;
+pub use volumes_from::VolumesFrom;

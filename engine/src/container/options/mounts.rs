@@ -1,11 +1,14 @@
 //! `--volume` and `--tmpfs`.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Malformed;
+use crate::volume::{VolumeName, VolumeNameError, Volumes};
 
 /// Whether the container may write to a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,15 +20,109 @@ pub enum Access {
     ReadWrite,
 }
 
-/// A file or folder of the host, shown in the container.
+/// Where a volume's files are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Source {
+    /// A file or folder of the host, absolute.
+    Path(PathBuf),
+    /// A volume that outlives the container.
+    Named(VolumeName),
+    /// A volume that is yet to be made, for this container.
+    Anonymous,
+}
+
+impl TryFrom<String> for Source {
+    type Error = VolumeNameError;
+
+    fn try_from(text: String) -> Result<Self, VolumeNameError> {
+        Ok(match text.as_str() {
+            "" => Self::Anonymous,
+            path if path.starts_with('/') => Self::Path(text.into()),
+            name => Self::Named(name.parse()?),
+        })
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        source.to_string()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Named(name) => name.fmt(f),
+            Self::Anonymous => Ok(()),
+        }
+    }
+}
+
+/// Whether a new, empty volume gets what the image has in its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyUp {
+    /// As Docker does it.
+    #[default]
+    Yes,
+    /// `nocopy`
+    No,
+}
+
+/// What happens if a folder of the host is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Absent {
+    /// It is made: `--volume`.
+    #[default]
+    Make,
+    /// The container is refused: `--mount`.
+    Refuse,
+}
+
+/// A file or folder of the host, or a volume, shown in the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
-    /// On the host, absolute.
-    pub source: PathBuf,
+    /// Where its files are.
+    pub source: Source,
     /// In the container, absolute, without `.` and `..`.
     pub target: PathBuf,
     /// Whether it can be written to.
     pub access: Access,
+    /// Of a volume: whether it gets the image's files.
+    #[serde(default)]
+    pub copy_up: CopyUp,
+    /// Of a path: whether it is made.
+    #[serde(default)]
+    pub absent: Absent,
+    /// Of a volume: its labels, if it is made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// A volume of the container's own.
+    pub(in crate::container) fn anonymous(target: PathBuf) -> Self {
+        Self {
+            source: Source::Anonymous,
+            target,
+            access: Access::ReadWrite,
+            copy_up: CopyUp::Yes,
+            absent: Absent::Make,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// Where its files are on the host, below keel's root folder if it is a volume.
+    pub(in crate::container) fn on_host(&self, volumes: &Volumes) -> Option<PathBuf> {
+        match &self.source {
+            Source::Path(path) => Some(path.clone()),
+            Source::Named(name) => Some(volumes.data(name)),
+            Source::Anonymous => None,
+        }
+    }
 }
 
 /// A file system in memory, in the container.
@@ -40,55 +137,89 @@ pub struct Tmpfs {
 impl FromStr for Volume {
     type Err = Malformed;
 
-    /// `SOURCE:TARGET[:OPTIONS]`. A source that starts with `.` is taken from the folder where
-    /// keel was called.
+    /// `SOURCE:TARGET[:OPTIONS]`, or `TARGET` alone for a volume of the container's own. A source
+    /// that starts with `.` is taken from the folder where keel was called; one without a slash is
+    /// the name of a volume.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let bad = |why: &str| {
             Malformed::new(
                 format!("`{text}` {why}"),
-                "`/on/host:/in/container` or `/on/host:/in/container:ro`",
+                "`/on/host:/in/container`, `name:/in/container:ro` or `/in/container`",
             )
         };
-        let mut parts = text.split(':');
-        let (source, target) = match (parts.next(), parts.next()) {
-            (Some(source), Some(target)) if !source.is_empty() => (source, target),
-            _ => {
-                return Err(bad(
-                    "is not SOURCE:TARGET (a volume without source has no place yet)",
-                ));
-            }
+        let (source, target, options) = match text.split(':').collect::<Vec<_>>()[..] {
+            [target] => (None, target, "rw"),
+            [source, target] => (Some(source), target, "rw"),
+            [source, target, options] => (Some(source), target, options),
+            _ => return Err(bad("has more than three parts")),
         };
-        let mut access = Access::ReadWrite;
-        for option in parts.next().unwrap_or("rw").split(',') {
-            match option {
-                "ro" => access = Access::ReadOnly,
-                // What is private here is Docker's default too.
-                "rw" | "private" | "rprivate" => {}
-                "z" | "Z" => return Err(bad("asks for an SELinux label, which keel does not set")),
-                _ => return Err(bad("has an option other than `ro` and `rw`")),
+        let source = match source {
+            None => Source::Anonymous,
+            Some("") => return Err(bad("has an empty source")),
+            Some(path) if path.starts_with('.') => {
+                let here = std::env::current_dir()
+                    .map_err(|_| bad("is relative, and the current folder is gone"))?;
+                Source::Path(here.join(path))
             }
-        }
-        if parts.next().is_some() {
-            return Err(bad("has more than three parts"));
-        }
-        let source = if source.starts_with('.') {
-            let here = std::env::current_dir()
-                .map_err(|_| bad("is relative, and the current folder is gone"))?;
-            here.join(source)
-        } else if source.starts_with('/') {
-            PathBuf::from(source)
-        } else {
-            return Err(bad(
-                "has a source that is no path (named volumes are not there yet)",
-            ));
+            Some(source) => Source::try_from(source.to_owned())
+                .map_err(|error| bad(&format!("is no volume: {error}")))?,
         };
-        Ok(Self {
+        let target = in_container(target).ok_or_else(|| bad("has a target that is no folder"))?;
+        let is_path = matches!(source, Source::Path(_));
+        let mut volume = Self {
             source,
-            target: in_container(target).ok_or_else(|| bad("has a target that is no folder"))?,
-            access,
-        })
+            ..Self::anonymous(target)
+        };
+        for option in options.split(',') {
+            match option {
+                "ro" => volume.access = Access::ReadOnly,
+                "nocopy" if is_path => return Err(bad("has `nocopy`, which is for volumes")),
+                "nocopy" => volume.copy_up = CopyUp::No,
+                "z" | "Z" if Path::new("/sys/fs/selinux/enforce").exists() => {
+                    return Err(bad("asks for an SELinux label, which keel does not set"));
+                }
+                // What is private here is Docker's default too; without SELinux there is no label
+                // to set.
+                "rw" | "private" | "rprivate" | "z" | "Z" => {}
+                _ => return Err(bad("has an option other than `ro`, `rw`, `nocopy` and `z`")),
+            }
+        }
+        Ok(volume)
     }
 }
+
+/// Mount options of tmpfs that a container may choose.
+const TMPFS_OPTIONS: [&str; 18] = [
+    "ro",
+    "rw",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "sync",
+    "async",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+];
+/// Those with a value.
+const TMPFS_VALUES: [&str; 8] = [
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "nr_inodes",
+    "nr_blocks",
+    "mpol",
+    "huge",
+];
 
 impl FromStr for Tmpfs {
     type Err = Malformed;
@@ -101,16 +232,24 @@ impl FromStr for Tmpfs {
                 "`/in/container` or `/in/container:size=16m,mode=1777`",
             )
         })?;
-        let options = options.split(',').filter(|o| !o.is_empty());
-        Ok(Self {
-            target,
-            options: options.map(str::to_owned).collect(),
-        })
+        let options = options.split(',').filter(|option| !option.is_empty());
+        let options: Vec<String> = options.map(str::to_owned).collect();
+        let known = |option: &String| match option.split_once('=') {
+            Some((name, value)) => TMPFS_VALUES.contains(&name) && !value.is_empty(),
+            None => TMPFS_OPTIONS.contains(&option.as_str()),
+        };
+        if let Some(option) = options.iter().find(|option| !known(option)) {
+            return Err(Malformed::new(
+                format!("`{text}` has the option `{option}`, which tmpfs does not take"),
+                "`/in/container:size=16m,mode=1777,noexec`",
+            ));
+        }
+        Ok(Self { target, options })
     }
 }
 
 /// An absolute path with neither `.` nor `..`, and other than `/`.
-pub(super) fn in_container(text: &str) -> Option<PathBuf> {
+pub fn in_container(text: &str) -> Option<PathBuf> {
     let path = Path::new(text);
     let mut parts = path.components();
     let plain = parts.next() == Some(Component::RootDir)
@@ -139,25 +278,49 @@ mod tests {
     #[test]
     fn a_relative_source_starts_where_keel_was_called() {
         let volume: Volume = "./a:/b".parse().unwrap();
-        assert_eq!(volume.source, std::env::current_dir().unwrap().join("./a"));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(volume.source, Source::Path(here.join("./a")));
     }
 
     #[test]
     fn mounts_over_the_root_or_out_of_it_are_refused() {
         for text in [
-            "/a",
+            "/",
+            "a",
             "/a:/",
             "/a:b",
             "/a:/b/../..",
             "/a:/b:ro:x",
-            "/a:/b:z",
-            "data:/b",
+            "/a:/b:nocopy",
+            "/a:/b:rslave",
+            "a b:/b",
             ":/b",
         ] {
             assert!(text.parse::<Volume>().is_err(), "{text}");
         }
-        for text in ["", "/", "t", "/../t"] {
+        for text in ["", "/", "t", "/../t", "/t:color=red", "/t:size=", "/t:size"] {
             assert!(text.parse::<Tmpfs>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_source_is_a_path_a_name_or_nothing() {
+        let source = |text: &str| text.parse::<Volume>().unwrap().source;
+        assert_eq!(source("/a:/b"), Source::Path("/a".into()));
+        assert_eq!(
+            source("data:/b:nocopy"),
+            Source::Named("data".parse().unwrap())
+        );
+        assert_eq!(source("/b"), Source::Anonymous);
+    }
+
+    #[test]
+    fn volumes_of_the_first_release_are_read() {
+        let text = r#"{"source":"/a","target":"/b","access":"readonly"}"#;
+        let volume: Volume = serde_json::from_str(text).unwrap();
+        assert_eq!(volume, "/a:/b:ro".parse().unwrap());
+        let named: Volume = "data:/b".parse().unwrap();
+        let text = serde_json::to_string(&named).unwrap();
+        assert_eq!(serde_json::from_str::<Volume>(&text).unwrap(), named);
     }
 }

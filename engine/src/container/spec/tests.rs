@@ -46,6 +46,7 @@ fn facts() -> Facts {
         cgroup_namespaces: Presence::Present,
         swap_limit: Presence::Present,
         files: Some(PathBuf::from("/var/lib/keel/containers/web-abababababab")),
+        volumes: Volumes::new(Path::new("/var/lib/keel")),
     }
 }
 
@@ -214,5 +215,17 @@ fn the_home_folder_is_the_users_unless_the_image_says_otherwise() {
     assert_eq!(
         env(vec!["HOME=/x".to_owned()]),
         serde_json::json!(["HOME=/x"])
+    );
+}
+
+#[test]
+fn a_volume_lies_below_the_root_folder() {
+    let spec = host(|host| host.volumes = vec!["data:/data:ro".parse().unwrap()]);
+    let mounts = spec["mounts"].as_array().unwrap();
+    let mount = mounts.last().unwrap();
+    assert_eq!(mount["source"], "/var/lib/keel/volumes/data/_data");
+    assert_eq!(
+        mount["options"],
+        serde_json::json!(["rbind", "rprivate", "ro"])
     );
 }

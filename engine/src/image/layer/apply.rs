@@ -16,14 +16,16 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT};
 use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, mkdirat, mknodat, utimensat,
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstat, fstatat, mkdirat, mknodat,
+    utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
 use crate::image::layer::path::EntryPath;
 use crate::image::layer::reader::{Entry, Kind, TarError, TarReader, read_error, shown};
-use crate::storage::{entries, remove_entry};
+use crate::image::layer::record::{Recorded, Recording};
+use crate::storage::{Filling, entries};
 use crate::sys::{in_root, xattr};
 
 /// What stopped an unpacking.
@@ -87,16 +89,17 @@ const FOLDER: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_CLOEXEC);
 
-/// Writes all entries of `tar` below `root`, which shows the layers below.
+/// Writes all entries of `tar` into the merged view, which shows the layers below.
 pub(super) fn apply<R: Read>(
-    tar: &mut TarReader<R>,
-    root: BorrowedFd<'_>,
+    tar: &mut TarReader<Recording<R>>,
+    layer: Filling<'_>,
     lower: Lower,
 ) -> Result<Applied, ApplyError> {
     let mut unpacking = Unpacking {
-        root,
+        root: layer.root,
         lower,
         parent: None,
+        recorded: Recorded::new(layer.folder),
         made: HashSet::new(),
         folders: BTreeMap::new(),
         applied: Applied::default(),
@@ -112,7 +115,9 @@ struct Unpacking<'a> {
     root: BorrowedFd<'a>,
     lower: Lower,
     /// The folder that was written to last: most entries lie beside the one before.
-    parent: Option<(EntryPath, OwnedFd)>,
+    parent: Option<Parent>,
+    /// Files whose contents the record of the tar does not have.
+    recorded: Recorded<'a>,
     /// What this layer brought, which its own whiteouts spare. Kept if there are layers below.
     made: HashSet<EntryPath>,
     /// Times of folders, which are set when nothing is written into them any more.
@@ -121,8 +126,27 @@ struct Unpacking<'a> {
     buffer: Vec<u8>,
 }
 
+/// An open folder.
+struct Parent {
+    path: EntryPath,
+    folder: OwnedFd,
+    way: Way,
+}
+
+/// How a path leads to a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Direct,
+    /// A later entry may make the link lead elsewhere.
+    ThroughLink,
+}
+
 impl Unpacking<'_> {
-    fn entry<R: Read>(&mut self, entry: &Entry, tar: &mut TarReader<R>) -> Result<(), ApplyError> {
+    fn entry<R: Read>(
+        &mut self,
+        entry: &Entry,
+        tar: &mut TarReader<Recording<R>>,
+    ) -> Result<(), ApplyError> {
         let Some((folder, name)) = entry.path.split() else {
             if entry.kind != Kind::Folder {
                 return Err(ApplyError::Root);
@@ -143,11 +167,11 @@ impl Unpacking<'_> {
             return self.whiteout(entry, &folder, hidden);
         }
         self.open_parent(&folder)?;
-        let Some((_, parent)) = self.parent.take_if(|(path, _)| *path == folder) else {
+        let Some(parent) = self.parent.take_if(|parent| parent.path == folder) else {
             return Err(ApplyError::Root); // `open_parent` has just put it there.
         };
-        let result = self.make(entry, parent.as_fd(), name, tar);
-        self.parent = Some((folder, parent));
+        let result = self.make(entry, &parent, name, tar);
+        self.parent = Some(parent);
         if self.lower == Lower::Present {
             self.made.insert(entry.path.clone());
         }
@@ -157,10 +181,11 @@ impl Unpacking<'_> {
     fn make<R: Read>(
         &mut self,
         entry: &Entry,
-        parent: BorrowedFd<'_>,
+        parent: &Parent,
         name: &OsStr,
-        tar: &mut TarReader<R>,
+        tar: &mut TarReader<Recording<R>>,
     ) -> Result<(), ApplyError> {
+        let (parent, way) = (parent.folder.as_fd(), parent.way);
         match &entry.kind {
             Kind::Folder => {
                 match mkdirat(parent, name, Mode::S_IRWXU) {
@@ -169,7 +194,9 @@ impl Unpacking<'_> {
                         let stat = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)
                             .map_err(failed("examine", entry))?;
                         if stat.st_mode & S_IFMT != S_IFDIR {
-                            remove_entry(parent, name).map_err(failed("replace", entry))?;
+                            self.recorded
+                                .remove(parent, name)
+                                .map_err(failed("replace", entry))?;
                             mkdirat(parent, name, Mode::S_IRWXU)
                                 .map_err(failed("create the folder", entry))?;
                         }
@@ -179,18 +206,18 @@ impl Unpacking<'_> {
                 self.folders.insert(entry.path.clone(), entry.mtime);
                 attributes(entry, parent, name)
             }
-            Kind::File => self.file(entry, parent, name, tar),
+            Kind::File => self.file(entry, (parent, way), name, tar),
             Kind::Hard(target) => self.hard_link(entry, target, parent, name),
             Kind::Symbolic(target) => {
                 let target = OsStr::from_bytes(target);
-                replacing(parent, name, || symlinkat(target, parent, name))
+                self.replacing(parent, name, || symlinkat(target, parent, name))
                     .map_err(failed("create the link", entry))?;
                 attributes(entry, parent, name)?;
                 set_times(parent, name, entry.mtime).map_err(failed("set the times of", entry))
             }
             Kind::Fifo => {
                 let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-                replacing(parent, name, || {
+                self.replacing(parent, name, || {
                     mknodat(parent, name, SFlag::S_IFIFO, mode, 0)
                 })
                 .map_err(failed("create the FIFO", entry))?;
@@ -199,7 +226,9 @@ impl Unpacking<'_> {
             }
             Kind::Device => {
                 self.applied.devices += 1;
-                remove_entry(parent, name).map_err(failed("replace", entry))
+                self.recorded
+                    .remove(parent, name)
+                    .map_err(failed("replace", entry))
             }
         }
     }
@@ -207,29 +236,38 @@ impl Unpacking<'_> {
     fn file<R: Read>(
         &mut self,
         entry: &Entry,
-        parent: BorrowedFd<'_>,
+        (parent, way): (BorrowedFd<'_>, Way),
         name: &OsStr,
-        tar: &mut TarReader<R>,
+        tar: &mut TarReader<Recording<R>>,
     ) -> Result<(), ApplyError> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let file = replacing(parent, name, || {
-            openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        })
-        .map_err(failed("create", entry))?;
+        let file = self
+            .replacing(parent, name, || {
+                openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            })
+            .map_err(failed("create", entry))?;
         let mut file = File::from(file);
+        if way == Way::Direct && tar.left() > 0 {
+            let size = tar.left();
+            let number = tar.source().leave_out(&entry.path, size);
+            let number = number.map_err(failed("record", entry))?;
+            let stat = fstat(&file).map_err(failed("examine", entry))?;
+            self.recorded.add(stat.st_ino, number);
+        }
         while tar.left() > 0 {
             let length = tar.read(&mut self.buffer).map_err(read_error)?;
             let data = self.buffer.get(..length).unwrap_or_default();
             file.write_all(data).map_err(failed("write", entry))?;
             self.applied.bytes += length as u64;
         }
+        tar.source().keep();
         attributes(entry, parent, name)?;
         nix::sys::stat::futimens(&file, &TimeSpec::UTIME_NOW, &spec(entry.mtime))
             .map_err(failed("set the times of", entry))
     }
 
     fn hard_link(
-        &self,
+        &mut self,
         entry: &Entry,
         target: &EntryPath,
         parent: BorrowedFd<'_>,
@@ -260,7 +298,9 @@ impl Unpacking<'_> {
                     Err(Errno::ENOENT) => return Err(missing()),
                     Err(errno) => return Err(failed("examine the target of", entry)(errno)),
                 }
-                remove_entry(parent, name).map_err(failed("replace", entry))?;
+                self.recorded
+                    .remove(parent, name)
+                    .map_err(failed("replace", entry))?;
                 link()
             }
             result => result,
@@ -277,23 +317,36 @@ impl Unpacking<'_> {
 
     /// Opens `folder` as the parent of what comes next; what is missing on the way is made.
     fn open_parent(&mut self, folder: &EntryPath) -> Result<(), ApplyError> {
-        if matches!(&self.parent, Some((path, _)) if path == folder) {
+        if matches!(&self.parent, Some(parent) if parent.path == *folder) {
             return Ok(());
         }
-        let open = match in_root::open(self.root, folder.as_path(), FOLDER, Mode::empty()) {
-            Ok(open) => open,
-            Err(Errno::ENOENT | Errno::ENOTDIR) => self.make_folders(folder)?,
-            Err(errno) => return Err(failed_at("open", folder)(errno)),
+        let direct = |root| in_root::open_without_links(root, folder.as_path(), FOLDER);
+        let (open, way) = if let Ok(open) = direct(self.root) {
+            (open, Way::Direct)
+        } else {
+            let open = match in_root::open(self.root, folder.as_path(), FOLDER, Mode::empty()) {
+                Ok(open) => open,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => self.make_folders(folder)?,
+                Err(errno) => return Err(failed_at("open", folder)(errno)),
+            };
+            match direct(self.root) {
+                Ok(_) => (open, Way::Direct),
+                Err(_) => (open, Way::ThroughLink),
+            }
         };
-        self.parent = Some((folder.clone(), open));
+        self.parent = Some(Parent {
+            path: folder.clone(),
+            folder: open,
+            way,
+        });
         Ok(())
     }
 
     /// Folders that no entry told of: root's, mode 0755. A file on the way gives way to one.
     fn make_folders(&mut self, folder: &EntryPath) -> Result<OwnedFd, ApplyError> {
         let mut path = EntryPath::parse(b"").map_err(|_| ApplyError::Root)?;
-        let open =
-            |path: &EntryPath| in_root::open(self.root, path.as_path(), FOLDER, Mode::empty());
+        let root = self.root;
+        let open = |path: &EntryPath| in_root::open(root, path.as_path(), FOLDER, Mode::empty());
         let mut here = open(&path).map_err(failed_at("open", &path))?;
         for name in folder.names() {
             path = path.join(name);
@@ -303,7 +356,9 @@ impl Unpacking<'_> {
                     let stat = fstatat(&here, name, AtFlags::AT_SYMLINK_NOFOLLOW);
                     // A link that leads nowhere stays: the layer's maker meant it.
                     if stat.is_ok_and(|stat| stat.st_mode & S_IFMT != S_IFLNK) {
-                        remove_entry(here.as_fd(), name).map_err(failed_at("replace", &path))?;
+                        self.recorded
+                            .remove(here.as_fd(), name)
+                            .map_err(failed_at("replace", &path))?;
                     }
                     let mode = Mode::from_bits_truncate(0o755);
                     mkdirat(&here, name, mode).map_err(failed_at("create the folder", &path))?;
@@ -353,7 +408,7 @@ impl Unpacking<'_> {
         .map_err(failed("remove what is hidden by", entry))
     }
 
-    fn hide_all(&self, folder: BorrowedFd<'_>, path: &EntryPath) -> Result<(), Errno> {
+    fn hide_all(&mut self, folder: BorrowedFd<'_>, path: &EntryPath) -> io::Result<()> {
         for (name, _) in entries(folder)? {
             let inner = path.join(name.to_bytes());
             self.hide(folder, OsStr::from_bytes(name.to_bytes()), &inner)?;
@@ -361,15 +416,32 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    fn hide(&self, folder: BorrowedFd<'_>, name: &OsStr, path: &EntryPath) -> Result<(), Errno> {
+    fn hide(&mut self, folder: BorrowedFd<'_>, name: &OsStr, path: &EntryPath) -> io::Result<()> {
         if !self.made.contains(path) {
-            return remove_entry(folder, name);
+            return self.recorded.remove(folder, name);
         }
         // If it is a folder, what lower layers have in it goes.
         match openat(folder, name, FOLDER | OFlag::O_NOFOLLOW, Mode::empty()) {
             Ok(inner) => self.hide_all(inner.as_fd(), path),
             Err(Errno::ENOTDIR | Errno::ELOOP | Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(errno),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Makes something under a name, after removing what is there if need be: of several entries
+    /// of one name the last counts.
+    fn replacing<T>(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        make: impl Fn() -> Result<T, Errno>,
+    ) -> io::Result<T> {
+        match make() {
+            Err(Errno::EEXIST) => {
+                self.recorded.remove(parent, name)?;
+                Ok(make()?)
+            }
+            result => Ok(result?),
         }
     }
 
@@ -428,22 +500,6 @@ fn attributes(entry: &Entry, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(),
     Ok(())
 }
 
-/// Makes something under a name, after removing what is there if need be: of several entries of
-/// one name the last counts.
-fn replacing<T>(
-    parent: BorrowedFd<'_>,
-    name: &OsStr,
-    make: impl Fn() -> Result<T, Errno>,
-) -> Result<T, Errno> {
-    match make() {
-        Err(Errno::EEXIST) => {
-            remove_entry(parent, name)?;
-            make()
-        }
-        result => result,
-    }
-}
-
 /// What becomes of an extended attribute.
 enum Fate {
     Keep,
@@ -463,6 +519,11 @@ fn fate(attribute: &CStr) -> Fate {
         // Labels and signatures of the machine where the layer was made.
         _ => Fate::LeaveOut,
     }
+}
+
+/// Whether an extended attribute is the file's own, to be carried from tree to tree.
+pub(crate) fn is_carried(attribute: &CStr) -> bool {
+    matches!(fate(attribute), Fate::Keep)
 }
 
 fn set_times(folder: BorrowedFd<'_>, name: &OsStr, mtime: (i64, i64)) -> Result<(), Errno> {

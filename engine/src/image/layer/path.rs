@@ -28,11 +28,11 @@ pub enum PathError {
 
 /// A path inside a layer: names joined by `/`, none of them empty, `.` or `..`. The root is "".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::image) struct EntryPath(Vec<u8>);
+pub(crate) struct EntryPath(Vec<u8>);
 
 impl EntryPath {
     /// The path of an entry, or of a hard link's target. A leading `/` means the image's root.
-    pub(in crate::image) fn parse(bytes: &[u8]) -> Result<Self, PathError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, PathError> {
         if bytes.contains(&0) {
             return Err(PathError::Nul);
         }
@@ -61,12 +61,18 @@ impl EntryPath {
         Ok(Self(clean))
     }
 
+    /// Its bytes; the root has none.
+    #[cfg(test)]
+    pub(crate) fn to_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(super) fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The folder that it lies in, and its name there; the root lies nowhere.
-    pub(super) fn split(&self) -> Option<(Self, &OsStr)> {
+    pub(crate) fn split(&self) -> Option<(Self, &OsStr)> {
         if self.is_root() {
             return None;
         }
@@ -99,7 +105,7 @@ impl EntryPath {
 
     /// Where a symbolic link at this path with the text `target` leads, looking at nothing but the
     /// names; `None` if that is outside.
-    pub(in crate::image) fn resolve(&self, target: &[u8]) -> Option<Self> {
+    pub(crate) fn resolve(&self, target: &[u8]) -> Option<Self> {
         let mut names: Vec<&[u8]> = Vec::new();
         if !target.starts_with(b"/") {
             names.extend(self.names());
@@ -116,7 +122,7 @@ impl EntryPath {
     }
 
     /// For opening; the root is `.`.
-    pub(in crate::image) fn as_path(&self) -> &Path {
+    pub(crate) fn as_path(&self) -> &Path {
         if self.is_root() {
             Path::new(".")
         } else {

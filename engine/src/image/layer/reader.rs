@@ -69,7 +69,7 @@ pub enum TarError {
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::image) enum Kind {
+pub(crate) enum Kind {
     File,
     Folder,
     /// A further name of the file at this path.
@@ -82,35 +82,35 @@ pub(in crate::image) enum Kind {
 
 /// An entry.
 #[derive(Debug)]
-pub(in crate::image) struct Entry {
-    pub(super) path: EntryPath,
-    pub(super) kind: Kind,
+pub(crate) struct Entry {
+    pub(crate) path: EntryPath,
+    pub(crate) kind: Kind,
     /// Permissions with set-user-id, set-group-id and sticky.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Seconds and nanoseconds.
-    pub(super) mtime: (i64, i64),
-    pub(super) xattrs: Vec<(CString, Vec<u8>)>,
+    pub(crate) mtime: (i64, i64),
+    pub(crate) xattrs: Vec<(CString, Vec<u8>)>,
 }
 
 impl Entry {
-    pub(in crate::image) fn kind(&self) -> &Kind {
+    pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    pub(in crate::image) fn path(&self) -> &EntryPath {
+    pub(crate) fn path(&self) -> &EntryPath {
         &self.path
     }
 
     /// The path, for messages.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.path.to_string()
     }
 }
 
 /// A foreign name in a form that can be printed: at most 200 characters, controls escaped.
-pub(super) fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes)
         .chars()
         .take(200)
@@ -132,7 +132,7 @@ struct Extended {
 }
 
 /// Walks a tar stream.
-pub(in crate::image) struct TarReader<R> {
+pub(crate) struct TarReader<R> {
     inner: R,
     entries: u64,
     /// Bytes of the present entry that are not read yet.
@@ -142,7 +142,7 @@ pub(in crate::image) struct TarReader<R> {
 }
 
 impl<R: Read> TarReader<R> {
-    pub(in crate::image) fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R) -> Self {
         Self {
             inner,
             entries: 0,
@@ -152,17 +152,22 @@ impl<R: Read> TarReader<R> {
     }
 
     /// What the stream was read from, to read the rest of it.
-    pub(in crate::image) fn into_inner(self) -> R {
+    pub(crate) fn into_inner(self) -> R {
         self.inner
     }
 
+    /// What the stream is read from.
+    pub(super) fn source(&mut self) -> &mut R {
+        &mut self.inner
+    }
+
     /// Bytes of the present entry's contents that are still to come.
-    pub(in crate::image) fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
     /// The next entry, or `None` at the end. What was not read of the last one is passed over.
-    pub(in crate::image) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+    pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut extended = Extended::default();
         let mut extensions = 0;
         loop {
@@ -359,7 +364,7 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Where the present entry's contents start, before any of them was read.
-    pub(in crate::image) fn position(&mut self) -> io::Result<u64>
+    pub(crate) fn position(&mut self) -> io::Result<u64>
     where
         R: Seek,
     {
@@ -368,7 +373,7 @@ impl<R: Read> TarReader<R> {
 
     /// Passes over the present entry's contents without reading them; `length` is that of the
     /// whole tar.
-    pub(in crate::image) fn pass_over(&mut self, length: u64) -> Result<(), TarError>
+    pub(crate) fn pass_over(&mut self, length: u64) -> Result<(), TarError>
     where
         R: Seek,
     {

@@ -3,7 +3,6 @@
 //! Decompression, the slowest step, runs on a thread of its own and passes chunks on.
 
 use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -12,6 +11,8 @@ use crate::image::digest::{DiffId, Digest};
 use crate::image::hashing::Hashing;
 use crate::image::layer::apply::{Applied, ApplyError, Lower, apply};
 use crate::image::layer::reader::TarReader;
+use crate::image::layer::record::Recording;
+use crate::storage::Filling;
 
 /// Bytes of a chunk, and how many wait for the slower side: 2 MiB in all.
 const CHUNK: usize = 512 << 10;
@@ -35,6 +36,9 @@ pub enum LayerError {
     /// It could not be read.
     #[error("the layer cannot be read")]
     Read(#[source] io::Error),
+    /// What makes it a tar again could not be written.
+    #[error("the layer cannot be recorded")]
+    Record(#[source] io::Error),
     /// The delivered bytes are others than the manifest promises.
     #[error(
         "the layer has digest {found} and {found_bytes} bytes, not {expected} and {expected_bytes} bytes as its manifest says: it is damaged, fetch it again"
@@ -61,25 +65,23 @@ pub enum LayerError {
     },
 }
 
-/// Unpacks a layer below `root` and verifies it. Only if this succeeds may it become visible.
+/// Unpacks a layer and verifies it. Only if this succeeds may it become visible.
 pub(in crate::image) fn unpack(
     source: impl Read + Send,
-    root: BorrowedFd<'_>,
+    layer: Filling<'_>,
     lower: Lower,
     expected: Expected,
 ) -> Result<(DiffId, Applied), LayerError> {
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(WAITING);
         let producer = scope.spawn(move || produce(source, &sender));
-        let mut tar = TarReader::new(Hashing::new(Chunks::new(receiver)));
-        let unpacked = apply(&mut tar, root, lower);
+        let tar = Hashing::new(Chunks::new(receiver));
         // When unpacking failed, the rest is not read: dropping the receiver ends the producer.
-        let (applied, hashing) = match unpacked {
-            Ok(applied) => (applied, tar.into_inner()),
+        let (applied, hashing) = match apply_recorded(tar, layer, lower) {
+            Ok(applied) => applied,
             Err(error) => {
-                drop(tar);
                 drop(producer.join());
-                return Err(error.into());
+                return Err(error);
             }
         };
         let (found, _) = hashing.finish().map_err(LayerError::Read)?;
@@ -103,6 +105,22 @@ pub(in crate::image) fn unpack(
             _ => Ok((found, applied)),
         }
     })
+}
+
+/// Applies a tar and records it.
+fn apply_recorded<R: Read>(
+    tar: R,
+    layer: Filling<'_>,
+    lower: Lower,
+) -> Result<(Applied, R), LayerError> {
+    let recording = Recording::start(tar, layer.folder).map_err(LayerError::Record)?;
+    let mut tar = TarReader::new(recording);
+    let applied = apply(&mut tar, layer, lower)?;
+    // What comes after the last entry is part of the tar, too.
+    let mut recording = tar.into_inner();
+    io::copy(&mut recording, &mut io::sink()).map_err(LayerError::Read)?;
+    let tar = recording.finish().map_err(LayerError::Record)?;
+    Ok((applied, tar))
 }
 
 type Chunk = io::Result<Vec<u8>>;

@@ -128,12 +128,66 @@ impl Cgroup {
 
     /// Changes the limits of a running container. Device rules are replaced when there are any.
     pub fn apply(&self, resources: &LinuxResources) -> Result<(), Error> {
-        let settings = match &self.folders {
-            Folders::Unified(_) => settings::unified(resources)?,
-            Folders::Legacy(_) => settings::legacy(resources)?,
-        };
-        self.set(&settings)?;
+        match &self.folders {
+            Folders::Unified(_) => self.set(&settings::unified(resources)?)?,
+            Folders::Legacy(own) => {
+                let settings = settings::legacy(resources)?;
+                let more = self.missing_folders(own, &settings)?;
+                if more.is_empty() {
+                    self.set(&settings)?;
+                } else {
+                    self.extend(own, more, &settings)?;
+                }
+            }
+        }
         self.set_devices(Some(resources))
+    }
+
+    /// Makes the folders in v1 hierarchies that no limit had asked for yet.
+    fn missing_folders(
+        &self,
+        own: &[(Hierarchy, PathBuf)],
+        settings: &[Setting],
+    ) -> Result<Vec<(Hierarchy, PathBuf)>, Error> {
+        let is_missing = |setting: &Setting| self.folder_of(&setting.controller).is_none();
+        let Hierarchies::Legacy(all) = Hierarchies::detect() else {
+            return Ok(Vec::new());
+        };
+        if !settings.iter().any(is_missing) {
+            return Ok(Vec::new());
+        }
+        let others: Vec<_> = all
+            .into_iter()
+            .filter(|one| own.iter().all(|(other, _)| other != one))
+            .filter(|one| !one.always_used())
+            .collect();
+        make_legacy(&others, &self.path, settings)
+    }
+
+    /// Sets limits, also in new folders, and moves the processes there afterwards.
+    fn extend(
+        &self,
+        own: &[(Hierarchy, PathBuf)],
+        more: Vec<(Hierarchy, PathBuf)>,
+        settings: &[Setting],
+    ) -> Result<(), Error> {
+        let new: Vec<PathBuf> = more.iter().map(|(_, folder)| folder.clone()).collect();
+        let whole = Self {
+            path: self.path.clone(),
+            folders: Folders::Legacy(own.iter().cloned().chain(more).collect()),
+        };
+        whole.set(settings)?;
+        for pid in self.pids()? {
+            for folder in &new {
+                match tree::write(folder, "cgroup.procs", &pid.to_string()) {
+                    // It has ended meanwhile.
+                    Err(Error::Io { source, .. })
+                        if source.raw_os_error() == Some(nix::libc::ESRCH) => {}
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Use so far.

@@ -1,11 +1,9 @@
 //! The container's terminal: made in its own devpts, so that it has a name there.
 
-use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{Gid, Uid, fchown};
@@ -35,7 +33,9 @@ pub(super) fn open(
     // The program's user must be able to open its own terminal again; the group stays devpts's.
     fchown(&peer, Some(Uid::from_raw(plan.process.uid)), None::<Gid>).at(At::Console)?;
     bind_console(inside, peer.as_fd()).at(At::Console)?;
-    hand_over(master.as_fd(), channel).at(At::Console)?;
+    channel
+        .hand_over(Message::Console, master.as_fd())
+        .at(At::Console)?;
     Ok(peer)
 }
 
@@ -58,7 +58,9 @@ pub(super) fn open_joined(
         terminal::resize(master.as_fd(), rows, columns).at(At::Console)?;
     }
     fchown(&peer, Some(Uid::from_raw(uid)), None::<Gid>).at(At::Console)?;
-    hand_over(master.as_fd(), channel).at(At::Console)?;
+    channel
+        .hand_over(Message::Console, master.as_fd())
+        .at(At::Console)?;
     Ok(peer)
 }
 
@@ -99,21 +101,6 @@ fn bind_console(inside: &Inside, peer: BorrowedFd<'_>) -> Result<(), Errno> {
         Err(Errno::ENOSYS | Errno::EPERM) => super::mounts::bind_descriptor(peer, place.as_fd()),
         Err(errno) => Err(errno),
     }
-}
-
-fn hand_over(master: BorrowedFd<'_>, channel: &Channel) -> Result<(), Errno> {
-    let packet = Message::Console.encode();
-    let rights = [master.as_raw_fd()];
-    let control = [ControlMessage::ScmRights(&rights)];
-    let socket = channel.socket().as_raw_fd();
-    sendmsg::<()>(
-        socket,
-        &[IoSlice::new(&packet)],
-        &control,
-        MsgFlags::empty(),
-        None,
-    )
-    .map(drop)
 }
 
 /// Makes it the controlling terminal and the three streams.

@@ -2,6 +2,8 @@
 
 use nix::errno::Errno;
 
+use crate::runtime::hooks::HookEnd;
+
 /// The step at which the child failed; with an index into the plan's list for that step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -52,6 +54,22 @@ pub(in crate::runtime) enum At {
     Domainname,
     /// A kernel parameter (index: which).
     Sysctl,
+    /// Waiting for the call that starts the program.
+    Call,
+    /// A hook in the container's namespaces (index: which).
+    CreateContainerHook,
+    /// A hook in the container (index: which).
+    StartContainerHook,
+    /// The clocks of a time namespace.
+    Clocks,
+    /// Becoming the root of a user namespace.
+    NamespaceRoot,
+    /// A security label (index: which).
+    Label,
+    /// Scheduling, or the priority of input and output.
+    Scheduling,
+    /// The personality.
+    Personality,
     /// New session or keyring.
     Session,
     /// The out-of-memory score.
@@ -89,7 +107,7 @@ pub(in crate::runtime) enum At {
 }
 
 /// Every step, at the place of its number.
-const STEPS: [At; 40] = [
+const STEPS: [At; 48] = [
     At::Parent,
     At::Namespaces,
     At::CgroupNamespace,
@@ -113,6 +131,14 @@ const STEPS: [At; 40] = [
     At::Hostname,
     At::Domainname,
     At::Sysctl,
+    At::Call,
+    At::CreateContainerHook,
+    At::StartContainerHook,
+    At::Clocks,
+    At::NamespaceRoot,
+    At::Label,
+    At::Scheduling,
+    At::Personality,
     At::Session,
     At::OomScore,
     At::Limit,
@@ -173,6 +199,14 @@ pub(in crate::runtime) enum Message {
     Forked(u32),
     /// It is set up: what is left is to give up privileges and to execute the program.
     Ready,
+    /// Its mounts and devices are made; it waits for the runtime's hooks.
+    Hooks,
+    /// Its environment is complete; it waits to be recorded.
+    Made,
+    /// The descriptor of its filter's notifications is attached to this packet.
+    Filter,
+    /// How a hook failed, before the fault that says which.
+    HookEnd(HookEnd),
 }
 
 impl Message {
@@ -183,6 +217,10 @@ impl Message {
             Self::Console => (2, 0, 0, 0),
             Self::Forked(pid) => (3, 0, 0, i32::from_ne_bytes(pid.to_ne_bytes())),
             Self::Ready => (4, 0, 0, 0),
+            Self::Hooks => (5, 0, 0, 0),
+            Self::Made => (6, 0, 0, 0),
+            Self::HookEnd(end) => (7, 0, 0, end.encode()),
+            Self::Filter => (8, 0, 0, 0),
         };
         let [i0, i1] = index.to_ne_bytes();
         let [n0, n1, n2, n3] = number.to_ne_bytes();
@@ -204,6 +242,10 @@ impl Message {
             2 => Some(Self::Console),
             3 => Some(Self::Forked(u32::from_ne_bytes(number.to_ne_bytes()))),
             4 => Some(Self::Ready),
+            5 => Some(Self::Hooks),
+            6 => Some(Self::Made),
+            7 => Some(Self::HookEnd(HookEnd::decode(number))),
+            8 => Some(Self::Filter),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 //! privileges, descriptors, working folder, filter, program.
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -13,10 +13,10 @@ use nix::unistd::chdir;
 
 use super::fault::{At, Fault, Message, Step};
 use super::setup::Channel;
-use crate::runtime::plan::{CapabilityPlan, ProcessPlan};
+use crate::runtime::plan::{CapabilityPlan, Extras, ProcessPlan};
 use crate::runtime::seccomp::Filter;
 use crate::sys::open::current_folder_is_inside;
-use crate::sys::{credentials, fds, program, signals};
+use crate::sys::{credentials, fds, program, scheduling, signals};
 
 /// Gives up everything that the program must not have: also, for good, every descriptor but the
 /// streams and the channel, so that nobody may use (or drop) one of the plan's afterwards. `proc`
@@ -32,13 +32,14 @@ pub(super) fn confine(
     for (index, limit) in process.limits.iter().enumerate() {
         credentials::set_limit(limit.resource, limit.soft, limit.hard).at_item(At::Limit, index)?;
     }
+    take_extras(&process.extras, proc)?;
     umask(Mode::from_bits_truncate(process.umask));
     if process.no_new_privileges {
         prctl::set_no_new_privs().at(At::NoNewPrivileges)?;
     }
     // With the descriptors closed, no path of the container (`/proc/self/fd/…`) leads back out: not
     // the working folder's, nor the program's (CVE-2024-21626). Close-on-exec would come too late.
-    fds::close_all_but(channel.socket(), proc).at(At::Seal)?;
+    fds::close_all_but(process.preserved, channel.socket(), proc).at(At::Seal)?;
     // As root first, since the program's user may not be allowed to pass through the folders above.
     let entered = chdir(process.cwd.as_c_str());
     // As root and without a filter yet, which could keep us from looking where the kernel can.
@@ -47,7 +48,7 @@ pub(super) fn confine(
     channel.tell(Message::Ready);
     // Without no_new_privs a filter can only be loaded while there is CAP_SYS_ADMIN.
     if !process.no_new_privileges {
-        load(process.seccomp.as_ref())?;
+        load(process.seccomp.as_ref(), channel)?;
     }
     become_user(process)?;
     if entered.is_err() {
@@ -63,14 +64,37 @@ pub(super) fn confine(
     signals::reset();
     prctl::set_pdeathsig(None).at(At::Session)?;
     if process.no_new_privileges {
-        load(process.seccomp.as_ref())?;
+        load(process.seccomp.as_ref(), channel)?;
     }
     Ok(())
 }
 
-fn load(filter: Option<&Filter>) -> Result<(), Fault> {
-    match filter {
-        Some(filter) => program::install_filter(&filter.program, filter.flags).at(At::Seccomp),
+/// While there are privileges and a trusted procfs: the container's own could lead the label
+/// elsewhere (CVE-2019-16884).
+fn take_extras(extras: &Extras, proc: BorrowedFd<'_>) -> Result<(), Fault> {
+    for (index, (file, label)) in extras.labels.iter().enumerate() {
+        fds::write_once(proc, file, label.to_bytes()).at_item(At::Label, index)?;
+    }
+    if let Some(attributes) = &extras.scheduling {
+        scheduling::set_scheduling(attributes).at(At::Scheduling)?;
+    }
+    if let Some(priority) = extras.io_priority {
+        scheduling::set_io_priority(priority).at(At::Scheduling)?;
+    }
+    if let Some(personality) = extras.personality {
+        scheduling::set_personality(personality).at(At::Personality)?;
+    }
+    Ok(())
+}
+
+fn load(filter: Option<&Filter>, channel: &Channel) -> Result<(), Fault> {
+    let Some(filter) = filter else {
+        return Ok(());
+    };
+    match program::install_filter(&filter.program, filter.flags).at(At::Seccomp)? {
+        Some(listener) => channel
+            .hand_over(Message::Filter, listener.as_fd())
+            .at(At::Seccomp),
         None => Ok(()),
     }
 }
@@ -86,9 +110,15 @@ const HEAD: usize = 256;
 /// honest image has such a file in its `PATH`.
 fn refuse_engine(process: &ProcessPlan) -> Result<(), Fault> {
     for candidate in &process.candidates {
-        if leads_to(candidate, process.engine) {
-            return Err(Errno::EACCES).at(At::Execute);
-        }
+        refuse_program(candidate, process.engine)?;
+    }
+    Ok(())
+}
+
+/// The same for one program.
+pub(super) fn refuse_program(program: &CStr, engine: (u64, u64)) -> Result<(), Fault> {
+    if leads_to(program, engine) {
+        return Err(Errno::EACCES).at(At::Execute);
     }
     Ok(())
 }

@@ -10,12 +10,12 @@ use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, fchdir, setsid};
 
 use super::fault::{At, Fault, Message, Step};
-use super::setup::{Channel, streams};
+use super::setup::{Channel, become_root, streams};
 use super::{console, finish};
 use crate::runtime::exec::JoinPlan;
 use crate::runtime::{Console, Stdio};
 use crate::sys::clone::{Parent, Request, Side, clone, exit_now};
-use crate::sys::credentials;
+use crate::sys::{credentials, fds};
 
 /// Joins, forks, and becomes the program.
 pub(in crate::runtime) fn join(plan: &JoinPlan, stdio: &Stdio, channel: &Channel) -> ! {
@@ -47,8 +47,18 @@ fn enter(plan: &JoinPlan, channel: &Channel) -> Result<(), Fault> {
     // and our binary must be closed to it (CVE-2016-9962, CVE-2019-5736).
     prctl::set_dumpable(false).at(At::Session)?;
     channel.wait()?;
+    if let Some(score) = &plan.oom_score {
+        fds::write_once(plan.proc.as_fd(), c"self/oom_score_adj", score.as_bytes())
+            .at(At::OomScore)?;
+    }
+    let is_user = |kind: CloneFlags| kind == CloneFlags::CLONE_NEWUSER;
+    let mut user = None;
     for (index, (kind, file)) in plan.namespaces.iter().enumerate() {
-        setns(file, *kind).at_item(At::Join, index)?;
+        if is_user(*kind) {
+            user = Some((index, file));
+        } else {
+            setns(file, *kind).at_item(At::Join, index)?;
+        }
     }
     // Entering a mount namespace leads to its root, which after a move of the root (initramfs) is
     // not the container's.
@@ -60,6 +70,10 @@ fn enter(plan: &JoinPlan, channel: &Channel) -> Result<(), Fault> {
         fchdir(&plan.root).at(At::Join)?;
         chroot(c".").at(At::Join)?;
         chdir(c"/").at(At::Join)?;
+    }
+    if let Some((index, file)) = user {
+        setns(file, CloneFlags::CLONE_NEWUSER).at_item(At::Join, index)?;
+        become_root()?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! allocator's lock at the clone, and only the cloning thread exists on this side. All text,
 //! tables and filters were prepared in the [`Plan`](super::plan::Plan); buffers are on the stack.
 
+mod begin;
 mod console;
 mod fault;
 mod finish;

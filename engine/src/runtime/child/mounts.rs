@@ -14,7 +14,8 @@ use super::fault::{At, Fault, Step};
 use super::inside::{Inside, kind as file_kind, stat_of};
 use super::setup::Gate;
 use crate::runtime::plan::{
-    BindPlan, CgroupContent, CgroupFolder, Create, DevicePlan, InProc, Kind, LINKS, MountPlan, Plan,
+    BindPlan, CgroupContent, CgroupFolder, Create, DeviceBind, DevicePlan, InProc, Kind, LINKS,
+    MountPlan, Plan,
 };
 use crate::sys::mount::{
     ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY,
@@ -133,6 +134,9 @@ fn bind(
     place: BorrowedFd<'_>,
     again: impl Fn() -> Result<OwnedFd, Errno>,
 ) -> Result<(), Errno> {
+    if let Some(tree) = &bind.tree {
+        return attach(tree.as_fd(), place);
+    }
     match clone_path(&bind.source, bind.depth) {
         Ok(tree) => {
             match set_bind_attributes(bind, tree.as_fd()) {
@@ -284,7 +288,9 @@ pub(super) fn make_devices(plan: &Plan, inside: &Inside) -> Result<(), Fault> {
         .find_or_make(c"dev", Links::InRoot, Create::Folder)
         .at(At::Device)?;
     for (index, device) in plan.devices.iter().enumerate() {
-        if device.folder.as_c_str() == c"dev" {
+        if let Some(host) = &device.bind {
+            bind_device(host, inside).at_item(At::Device, index)?;
+        } else if device.folder.as_c_str() == c"dev" {
             make_device(device, dev.as_fd()).at_item(At::Device, index)?;
         } else {
             let folder = inside
@@ -301,6 +307,14 @@ pub(super) fn make_devices(plan: &Plan, inside: &Inside) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Binds a device of the host.
+fn bind_device(device: &DeviceBind, inside: &Inside) -> Result<(), Errno> {
+    let place = inside.find_or_make(&device.place, Links::InRoot, Create::File)?;
+    bind(&device.plan, place.as_fd(), || {
+        inside.find(&device.place, Links::InRoot)
+    })
 }
 
 fn make_device(device: &DevicePlan, folder: BorrowedFd<'_>) -> Result<(), Errno> {

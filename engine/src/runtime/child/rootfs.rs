@@ -11,6 +11,7 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use super::fault::{At, Fault, Step};
 use super::inside::Inside;
 use super::mounts::kept_flags;
+use crate::runtime::RootChange;
 use crate::runtime::plan::RootPlan;
 use crate::sys::mount::{ATTR_RDONLY, Attributes, Depth, attach, set_attributes};
 
@@ -48,9 +49,13 @@ pub(super) fn enter(root: &RootPlan) -> Result<Inside, Fault> {
 pub(super) fn pivot(root: &RootPlan, inside: &Inside) -> Result<(), Fault> {
     fchdir(inside.root()).at(At::Pivot)?;
     // Stacking old on new needs no folder to put the old one in: pivot_root(2), NOTES.
-    match pivot_root(c".", c".") {
+    let pivoted = match root.change {
+        RootChange::Pivot => pivot_root(c".", c"."),
+        RootChange::Move => Err(Errno::EINVAL),
+    };
+    match pivoted {
         Ok(()) => umount2(c".", MntFlags::MNT_DETACH).at(At::Pivot)?,
-        // The root is an initramfs, which cannot be pivoted away.
+        // Asked for, or the root is an initramfs, which cannot be pivoted away.
         Err(Errno::EINVAL) => move_root(root)?,
         Err(errno) => return Err(errno).at(At::Pivot),
     }

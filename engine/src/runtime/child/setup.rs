@@ -1,17 +1,22 @@
 //! The order of the child's work.
 
+use std::ffi::CStr;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::stat::Mode;
 use nix::unistd::{read, write};
 
 use super::fault::{At, Fault, Message, Step};
-use super::{console, finish, init, mounts, paths, rootfs};
-use crate::runtime::plan::Plan;
-use crate::runtime::{Console, Init, Stdio};
+use super::{begin, console, finish, init, mounts, paths, rootfs};
+use crate::runtime::plan::{Begin, NEW_TIME, Plan};
+use crate::runtime::{Console, Init, Keyring, Stdio};
 use crate::sys::{clone, credentials, fds, network};
 
 /// The child's end of the socket to its parent.
@@ -42,9 +47,30 @@ impl Channel {
         }
     }
 
+    /// Tells the parent, which waits for the end of the channel, that all is said.
+    pub(super) fn hang_up(&self) {
+        use nix::sys::socket::{Shutdown, shutdown};
+        // A parent that is gone waits for nothing.
+        let _told = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+    }
+
     /// A parent that is gone needs no message.
     pub(super) fn tell(&self, message: Message) {
         let _told = write(&self.socket, &message.encode());
+    }
+
+    /// Gives the parent a descriptor.
+    pub(super) fn hand_over(&self, message: Message, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let packet = message.encode();
+        let rights = [file.as_raw_fd()];
+        sendmsg::<()>(
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(&packet)],
+            &[ControlMessage::ScmRights(&rights)],
+            MsgFlags::empty(),
+            None,
+        )
+        .map(drop)
     }
 
     /// Tells why it failed, and ends.
@@ -55,14 +81,26 @@ impl Channel {
 }
 
 /// The child of a launch, from the clone to the execve.
-pub(in crate::runtime) fn run(plan: &Plan, stdio: &Stdio, channel: &Channel) -> ! {
+pub(in crate::runtime) fn run(plan: &Plan, stdio: &Stdio, channel: Channel) -> ! {
+    let made = prepare(plan, stdio, &channel);
+    let begun = made.and_then(|()| match &plan.begin {
+        Begin::AtOnce => Ok(None),
+        Begin::Recorded => begin::when_recorded(&channel).map(|()| None),
+        Begin::Called(listener) => begin::when_called(&channel, listener.as_fd()).map(Some),
+    });
+    let channel = match begun {
+        Ok(None) => channel,
+        // Dropping the first tells the creator that we can do without it.
+        Ok(Some(caller)) => caller,
+        Err(fault) => channel.fail(fault),
+    };
     // Confined when all descriptors of the set-up have been dropped: it closes them for good.
-    let ready = prepare(plan, stdio, channel)
-        .and_then(|()| finish::confine(&plan.process, plan.proc.as_fd(), channel));
+    let ready = begin::start_hooks(plan, &channel)
+        .and_then(|()| finish::confine(&plan.process, plan.proc.as_fd(), &channel));
     let fault = match ready {
         Ok(()) => match plan.init {
             Init::No => finish::become_program(&plan.process),
-            Init::Yes => init::run(&plan.process, plan.console, channel),
+            Init::Yes => init::run(&plan.process, plan.console, &channel),
         },
         Err(fault) => fault,
     };
@@ -72,6 +110,10 @@ pub(in crate::runtime) fn run(plan: &Plan, stdio: &Stdio, channel: &Channel) -> 
 fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
     // Never left behind half made when the engine is killed.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(At::Session)?;
+    if plan.namespaces.has_users() {
+        // Nobody of it, we included, has rights before its users are mapped.
+        channel.wait()?;
+    }
     // Nobody in a namespace that we share or enter may look into our memory or at our binary.
     nix::sys::prctl::set_dumpable(false).at(At::Session)?;
     join_and_unshare(plan)?;
@@ -81,11 +123,16 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
         passed: false,
     };
     let inside = rootfs::enter(&plan.root)?;
+    if plan.namespaces.has_users() {
+        // The host's user opened the rootfs, whose folders above may be closed to the container's.
+        become_root()?;
+    }
     mounts::mount_all(plan, &inside, &mut gate)?;
     // The devices cgroup must not refuse the nodes: its list is complete when the gate opens.
     gate.pass()?;
     mounts::make_devices(plan, &inside)?;
     mounts::make_working_folder(plan, &inside)?;
+    begin::create_hooks(plan, channel)?;
     let terminal = match plan.console {
         Console::None => None,
         Console::Pty { size } => Some(console::open(&inside, size, plan, channel)?),
@@ -98,14 +145,37 @@ fn prepare(plan: &Plan, stdio: &Stdio, channel: &Channel) -> Result<(), Fault> {
         .map(drop)
         .or_else(already_leader)
         .at(At::Session)?;
-    credentials::new_session_keyring()
-        .or_else(no_keyrings)
-        .at(At::Session)?;
+    if plan.keyring == Keyring::New {
+        credentials::new_session_keyring()
+            .or_else(no_keyrings)
+            .at(At::Session)?;
+    }
     match (&terminal, stdio) {
         (Some(terminal), _) => console::control(terminal.as_fd())?,
         (None, stdio) => streams(stdio)?,
     }
     Ok(())
+}
+
+/// Becomes the root of a user namespace, so that what is made is owned by it.
+pub(super) fn become_root() -> Result<(), Fault> {
+    credentials::set_group(0).at(At::NamespaceRoot)?;
+    credentials::set_user(0).at(At::NamespaceRoot)?;
+    // Both are lost with the user id.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).at(At::Session)?;
+    nix::sys::prctl::set_dumpable(false).at(At::Session)
+}
+
+/// A time namespace that we are in before our program is executed: before 6.3, only a fork would
+/// bring one in.
+fn make_clocks(offsets: Option<&CStr>, proc: BorrowedFd<'_>) -> Result<(), Errno> {
+    unshare(NEW_TIME)?;
+    if let Some(offsets) = offsets {
+        fds::write_once(proc, c"self/timens_offsets", offsets.to_bytes())?;
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let made = openat(proc, c"self/ns/time_for_children", flags, Mode::empty())?;
+    setns(made, NEW_TIME)
 }
 
 fn already_leader(errno: Errno) -> Result<(), Errno> {
@@ -132,6 +202,9 @@ fn join_and_unshare(plan: &Plan) -> Result<(), Fault> {
     let new = plan.namespaces.unshared;
     if !new.is_empty() {
         unshare(new).at(At::Namespaces)?;
+    }
+    if plan.namespaces.time {
+        make_clocks(plan.clocks.as_deref(), plan.proc.as_fd()).at(At::Clocks)?;
     }
     if new.contains(CloneFlags::CLONE_NEWNET) {
         network::loopback_up().at(At::Loopback)?;

@@ -6,8 +6,9 @@ use std::path::Path;
 use nix::sys::stat::{SFlag, makedev};
 use oci_spec::runtime::{LinuxDeviceType, Spec};
 
-use super::{c_string, inner_path, invalid};
+use super::{BindPlan, Sources, c_string, inner_path, invalid};
 use crate::runtime::Error;
+use crate::sys::mount::{Attributes, Depth};
 
 /// A device node to make.
 #[derive(Debug)]
@@ -20,6 +21,16 @@ pub(in crate::runtime) struct DevicePlan {
     pub(in crate::runtime) mode: u32,
     /// Owner and group, when not root.
     pub(in crate::runtime) owner: Option<(u32, u32)>,
+    /// The host's own, to be bound where nodes cannot be made: in a user namespace.
+    pub(in crate::runtime) bind: Option<DeviceBind>,
+}
+
+/// A device of the host, to be bound.
+#[derive(Debug)]
+pub(in crate::runtime) struct DeviceBind {
+    /// Its place, relative to the root.
+    pub(in crate::runtime) place: CString,
+    pub(in crate::runtime) plan: BindPlan,
 }
 
 /// Names and targets of the links in /dev (runtime specification, Linux, default symlinks).
@@ -41,7 +52,7 @@ const DEFAULTS: [(&str, u64, u64); 6] = [
 ];
 
 /// The nodes to make; none when the host's /dev is bound into the container.
-pub(super) fn plan(spec: &Spec) -> Result<Vec<DevicePlan>, Error> {
+pub(super) fn plan(spec: &Spec, sources: &Sources<'_>) -> Result<Vec<DevicePlan>, Error> {
     let own = spec
         .linux()
         .as_ref()
@@ -110,7 +121,45 @@ pub(super) fn plan(spec: &Spec) -> Result<Vec<DevicePlan>, Error> {
             owner,
         )?);
     }
+    if sources.prepared {
+        for plan in &mut plans {
+            plan.bind = Some(host_device(plan, sources)?);
+        }
+    }
     Ok(plans)
+}
+
+/// The host's device of the same path, which must be the same device.
+fn host_device(plan: &DevicePlan, sources: &Sources<'_>) -> Result<DeviceBind, Error> {
+    let place = format!(
+        "{}/{}",
+        plan.folder.to_string_lossy(),
+        plan.name.to_string_lossy()
+    );
+    let path = format!("/{place}");
+    let field = format!("linux.devices {path}");
+    let found = nix::sys::stat::lstat(path.as_str());
+    let same = found.is_ok_and(|found| {
+        let kind = SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits());
+        kind == plan.kind && found.st_rdev == plan.number
+    });
+    if !same {
+        return Err(invalid(
+            &field,
+            "must be a device of the host at the same path: in a user namespace none can be made",
+        ));
+    }
+    let bind = BindPlan {
+        source: c_string(path.as_bytes(), &field)?,
+        depth: Depth::Single,
+        attributes: Attributes::default(),
+        recursive: Attributes::default(),
+        tree: None,
+    };
+    Ok(DeviceBind {
+        place: c_string(place.as_bytes(), &field)?,
+        plan: sources.prepare(bind, None, &field)?,
+    })
 }
 
 fn node(
@@ -132,5 +181,6 @@ fn node(
         number,
         mode: mode & 0o7777,
         owner,
+        bind: None,
     })
 }

@@ -2,6 +2,8 @@
 //! allocating. Built before the clone; whatever Keel cannot do is refused here.
 
 mod devices;
+mod extras;
+mod hooks;
 mod mounts;
 mod namespaces;
 mod options;
@@ -9,7 +11,7 @@ mod process;
 mod refuse;
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -19,16 +21,21 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{self, PROC_SUPER_MAGIC, fstatfs};
 use oci_spec::runtime::Spec;
 
-pub(super) use devices::{DevicePlan, LINKS};
-pub(super) use mounts::{BindPlan, CgroupContent, CgroupFolder, InProc, Kind, MountPlan};
-pub(super) use namespaces::NamespacePlan;
+pub(super) use devices::{DeviceBind, DevicePlan, LINKS};
+pub(super) use extras::Extras;
+pub(super) use hooks::HookPlans;
+pub(super) use mounts::{BindPlan, CgroupContent, CgroupFolder, InProc, Kind, MountPlan, Sources};
+pub(super) use namespaces::{Join, NEW_TIME, NamespacePlan, namespace_name};
+pub use options::MOUNT_OPTIONS;
 pub(super) use process::{CapabilityPlan, ProcessPlan};
 pub(super) use refuse::refuse_process;
 
 use super::cgroup::{CgroupPath, Hierarchies};
+use super::listener::ListenerPlan;
 use super::requirement;
 use super::seccomp::{self, Filter};
-use super::{Console, Error, Init, Launch, Step};
+use super::user_namespace::UserMaps;
+use super::{Console, Error, Init, Keyring, Launch, Options, RootChange, Step};
 
 /// What to make where a mount's place is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +64,26 @@ pub(super) struct Plan {
     /// The host's procfs: files of /proc are only ever written through this descriptor, never
     /// through a path that the container could have prepared (CVE-2019-16884, CVE-2025-52881).
     pub(super) proc: OwnedFd,
+    pub(super) hooks: HookPlans,
+    pub(super) begin: Begin,
+    pub(super) keyring: Keyring,
+    /// The maps of a new user namespace.
+    pub(super) users: Option<UserMaps>,
+    /// The offsets of a new time namespace.
+    pub(super) clocks: Option<CString>,
+    /// Where the filter's notifications go to.
+    pub(super) listener: Option<ListenerPlan>,
+}
+
+/// When the program begins.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// When its environment is complete.
+    AtOnce,
+    /// When the parent has recorded its process, too.
+    Recorded,
+    /// When somebody connects to this socket, too.
+    Called(OwnedFd),
 }
 
 /// The root file system.
@@ -73,6 +100,7 @@ pub(super) struct RootPlan {
     /// Mounts to take away before moving the root: only where the host's root cannot be pivoted
     /// (an initramfs), as they would stay reachable.
     pub(super) leftovers: Vec<CString>,
+    pub(super) change: RootChange,
 }
 
 /// A kernel parameter.
@@ -85,38 +113,82 @@ pub(super) struct Sysctl {
 }
 
 impl Plan {
-    pub(super) fn build(launch: &Launch<'_>, cgroups: &Hierarchies) -> Result<Self, Error> {
+    pub(super) fn build(
+        launch: &Launch<'_>,
+        options: &Options<'_>,
+        begin: Begin,
+        cgroups: &Hierarchies,
+    ) -> Result<Self, Error> {
         let spec = launch.spec;
         refuse::refuse_spec(spec)?;
+        if options.state.is_none() {
+            refuse::refuse_hooks(spec)?;
+        }
         let process = spec
             .process()
             .as_ref()
             .ok_or_else(|| invalid("process", "is missing"))?;
         let linux = spec.linux().as_ref();
         let namespaces = NamespacePlan::build(spec)?;
-        let mounts = mounts::plan(spec, launch.cgroup, cgroups, &namespaces)?;
         let text = |list: Option<&Vec<String>>| {
             list.into_iter()
                 .flatten()
                 .map(|path| inner_path(Path::new(path)))
                 .collect::<Result<Vec<_>, _>>()
         };
+        let mut process = ProcessPlan::build(process, filter(launch)?, launch.console)?;
+        process.preserved = options.preserved_fds;
+        process.extras.personality = extras::personality(spec)?;
+        let users = users(spec, &namespaces, &mut process)?;
+        let clocks = clocks(spec, &namespaces)?;
+        let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+        let listener = ListenerPlan::of(profile).filter(|_| options.state.is_some());
+        refuse_unheard(process.seccomp.as_ref(), listener.as_ref())?;
+        let root = root(launch, options.root_change)?;
+        let proc = host_proc()?;
+        let sources = Sources {
+            prepared: users.is_some(),
+            cut: root.cut,
+            maps: options.mount_maps,
+            proc: proc.as_fd(),
+        };
+        let mounts = mounts::plan(spec, launch.cgroup, cgroups, &namespaces, &sources)?;
         Ok(Self {
-            root: root(launch)?,
-            devices: devices::plan(spec)?,
+            root,
+            devices: devices::plan(spec, &sources)?,
             masked: text(linux.and_then(|linux| linux.masked_paths().as_ref()))?,
             readonly: text(linux.and_then(|linux| linux.readonly_paths().as_ref()))?,
             hostname: owned_name(spec.hostname().as_deref(), &namespaces, "hostname")?,
             domainname: owned_name(spec.domainname().as_deref(), &namespaces, "domainname")?,
             sysctls: sysctls(spec, &namespaces)?,
-            process: ProcessPlan::build(process, filter(launch)?, launch.console)?,
+            process,
             init: launch.init,
             console: launch.console,
-            proc: host_proc()?,
+            hooks: HookPlans::build(spec, options.state)?,
+            begin,
+            keyring: options.keyring,
+            users,
+            clocks,
+            listener,
             namespaces,
             mounts,
+            proc,
         })
     }
+}
+
+/// A filter whose notifications nobody receives would answer each with an error.
+pub(super) fn refuse_unheard(
+    filter: Option<&Filter>,
+    listener: Option<&ListenerPlan>,
+) -> Result<(), Error> {
+    if filter.is_some_and(Filter::notifies) && listener.is_none() {
+        return Err(invalid(
+            "linux.seccomp",
+            "has the action SCMP_ACT_NOTIFY, which needs a listenerPath and `keel runtime`",
+        ));
+    }
+    Ok(())
 }
 
 fn filter(launch: &Launch<'_>) -> Result<Option<Filter>, Error> {
@@ -141,7 +213,7 @@ pub(super) fn host_proc() -> Result<OwnedFd, Error> {
     }
 }
 
-fn root(launch: &Launch<'_>) -> Result<RootPlan, Error> {
+fn root(launch: &Launch<'_>, change: RootChange) -> Result<RootPlan, Error> {
     if !launch.rootfs.is_absolute() {
         return Err(invalid(
             "root.path",
@@ -184,16 +256,18 @@ fn root(launch: &Launch<'_>) -> Result<RootPlan, Error> {
         readonly: readonly.unwrap_or(false),
         cut,
         propagation,
-        leftovers: leftovers(launch.rootfs),
+        leftovers: leftovers(launch.rootfs, change),
+        change,
     })
 }
 
-/// On an initramfs, the mounts outside the rootfs, innermost first; elsewhere none.
-fn leftovers(rootfs: &Path) -> Vec<CString> {
+/// Where the root is moved instead of pivoted, as on an initramfs: the mounts outside the rootfs,
+/// innermost first; elsewhere none.
+fn leftovers(rootfs: &Path, change: RootChange) -> Vec<CString> {
     const RAMFS_MAGIC: statfs::FsType = statfs::FsType(0x8584_58f6);
     let initramfs = statfs::statfs("/")
         .is_ok_and(|root| [RAMFS_MAGIC, statfs::TMPFS_MAGIC].contains(&root.filesystem_type()));
-    if !initramfs {
+    if !initramfs && change == RootChange::Pivot {
         return Vec::new();
     }
     let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
@@ -204,6 +278,45 @@ fn leftovers(rootfs: &Path) -> Vec<CString> {
         .collect();
     points.reverse();
     points
+}
+
+/// The maps of a new user namespace, whose parent sets what only the host's root may.
+fn users(
+    spec: &Spec,
+    namespaces: &NamespacePlan,
+    process: &mut ProcessPlan,
+) -> Result<Option<UserMaps>, Error> {
+    let linux = spec.linux().as_ref();
+    let mapped = linux.is_some_and(|linux| {
+        [linux.uid_mappings(), linux.gid_mappings()]
+            .into_iter()
+            .flatten()
+            .any(|list| !list.is_empty())
+    });
+    if !namespaces.has_users() {
+        if mapped {
+            return Err(invalid(
+                "linux.uidMappings",
+                "needs a user namespace in linux.namespaces",
+            ));
+        }
+        return Ok(None);
+    }
+    let mut maps = UserMaps::build(spec)?;
+    maps.oom_score = process.oom_score.take();
+    Ok(Some(maps))
+}
+
+/// The offsets of a new time namespace.
+fn clocks(spec: &Spec, namespaces: &NamespacePlan) -> Result<Option<CString>, Error> {
+    let clocks = extras::time_offsets(spec)?;
+    if clocks.is_some() && !namespaces.time {
+        return Err(invalid(
+            "linux.timeOffsets",
+            "needs a new time namespace in linux.namespaces: the host's clocks have none",
+        ));
+    }
+    Ok(clocks)
 }
 
 fn owned_name(
@@ -307,6 +420,15 @@ pub(super) fn invalid(field: &str, why: &str) -> Error {
         field: field.to_owned(),
         why: why.to_owned(),
     }
+}
+
+/// A child that ended before its set-up did, and without a word.
+pub(super) fn killed() -> Error {
+    setup(
+        "set up the new process, which was killed meanwhile".to_owned(),
+        "see whether its memory limit is too small, or who kills it",
+        nix::errno::Errno::ECANCELED,
+    )
 }
 
 /// A failure of the preparation itself, which never reaches the child.

@@ -1,19 +1,24 @@
 //! The spec's mounts.
 
 use std::ffi::CString;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{Mount, Spec};
 
+use super::extras::refuse_without_selinux;
 use super::options::{self, Options};
 use super::{
     CgroupPath, Create, Error, Hierarchies, NamespacePlan, c_string, inner_path, invalid, setup,
 };
+use crate::runtime::MountMaps;
 use crate::runtime::requirement;
-use crate::sys::mount::{Attributes, Depth};
+use crate::runtime::user_namespace::{self, UserMaps};
+use crate::sys::mount::{Attributes, Depth, clone_path, map_ids, set_attributes};
 
 /// One mount, worked out.
 #[derive(Debug)]
@@ -26,6 +31,7 @@ pub(in crate::runtime) struct MountPlan {
     pub(in crate::runtime) kind: Kind,
     /// Propagation changes after the mount, one call each.
     pub(in crate::runtime) propagation: Vec<MsFlags>,
+    ids: Ids,
     /// Whether its place may lie in a procfs (CVE-2015-3630).
     pub(in crate::runtime) in_proc: InProc,
     /// Whether the place may be reached through links: not for /proc and /sys themselves
@@ -65,12 +71,101 @@ pub(in crate::runtime) enum Kind {
 }
 
 /// A bind mount.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(in crate::runtime) struct BindPlan {
     pub(in crate::runtime) source: CString,
     pub(in crate::runtime) depth: Depth,
     pub(in crate::runtime) attributes: Attributes,
     pub(in crate::runtime) recursive: Attributes,
+    /// The mount itself, ready to be attached: where the child may not see the source, or not do
+    /// all that is to be done with it.
+    pub(in crate::runtime) tree: Option<OwnedFd>,
+}
+
+/// How the sources of bind mounts are got hold of.
+#[derive(Debug)]
+pub(in crate::runtime) struct Sources<'a> {
+    /// Whether the parent does so: the root of a user namespace may lack the rights.
+    pub(super) prepared: bool,
+    /// What the child does to the host's mounts.
+    pub(super) cut: MsFlags,
+    /// The maps of each mount of the spec.
+    pub(super) maps: &'a [MountMaps],
+    /// A procfs of ours.
+    pub(super) proc: BorrowedFd<'a>,
+}
+
+/// Whose files those of a mount look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ids {
+    /// Those whose they are.
+    Plain,
+    /// Mapped, with or without the mounts below.
+    Mapped(Depth),
+}
+
+impl Sources<'_> {
+    /// Gets hold of the source if that is the parent's part.
+    pub(super) fn prepare(
+        &self,
+        bind: BindPlan,
+        users: Option<(OwnedFd, Depth)>,
+        field: &str,
+    ) -> Result<BindPlan, Error> {
+        if !self.prepared && users.is_none() {
+            return Ok(bind);
+        }
+        let failed = |errno| {
+            setup(
+                format!("prepare the source of {field}"),
+                "idmapped mounts need Linux 5.12, and a file system that can be mapped",
+                errno,
+            )
+        };
+        let tree = match clone_path(&bind.source, bind.depth) {
+            Ok(tree) => tree,
+            // The child does it in the classic way.
+            Err(Errno::ENOSYS | Errno::EPERM) if users.is_none() => return Ok(bind),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let propagation = (self.cut - MsFlags::MS_REC).bits();
+        let cut = set_attributes(tree.as_fd(), bind.recursive, propagation, Depth::Recursive)
+            .and_then(|()| set_attributes(tree.as_fd(), bind.attributes, 0, Depth::Single));
+        match cut {
+            Ok(()) => {}
+            Err(Errno::ENOSYS) if users.is_none() => return Ok(bind),
+            Err(errno) => return Err(failed(errno)),
+        }
+        if let Some((users, depth)) = users {
+            map_ids(tree.as_fd(), users.as_fd(), depth).map_err(failed)?;
+        }
+        Ok(BindPlan {
+            tree: Some(tree),
+            ..bind
+        })
+    }
+
+    /// The user namespace of an idmapped mount.
+    fn users(
+        &self,
+        index: usize,
+        ids: Ids,
+        spec: &Spec,
+        field: &str,
+    ) -> Result<Option<(OwnedFd, Depth)>, Error> {
+        let own = self.maps.get(index).filter(|maps| !maps.is_empty());
+        let depth = match (ids, own) {
+            (Ids::Mapped(depth), _) => depth,
+            (Ids::Plain, Some(_)) => Depth::Single,
+            (Ids::Plain, None) => return Ok(None),
+        };
+        let maps = match own {
+            Some(own) => UserMaps::of_mount(field, &own.uid, &own.gid)?,
+            // The container's own, if it has some.
+            None => UserMaps::build(spec)?,
+        };
+        Ok(Some((user_namespace::holding(&maps, self.proc)?, depth)))
+    }
 }
 
 /// One v1 hierarchy below the container's /sys/fs/cgroup.
@@ -113,6 +208,7 @@ pub(super) fn plan(
     cgroup: Option<&CgroupPath>,
     hierarchies: &Hierarchies,
     namespaces: &NamespacePlan,
+    sources: &Sources<'_>,
 ) -> Result<Vec<MountPlan>, Error> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     if mounts.len() > MAX_MOUNTS {
@@ -124,10 +220,62 @@ pub(super) fn plan(
             ),
         ));
     }
-    mounts
-        .iter()
-        .map(|mount| plan_one(mount, cgroup, hierarchies, namespaces))
-        .collect()
+    let label = mount_label(spec)?;
+    let mut plans = Vec::with_capacity(mounts.len());
+    for (index, mount) in mounts.iter().enumerate() {
+        let mut plan = plan_one(mount, cgroup, hierarchies, namespaces)?;
+        let field = format!("mounts {:?}", plan.shown);
+        let users = sources.users(index, plan.ids, spec, &field)?;
+        plan.kind = match (plan.kind, users) {
+            (Kind::Bind(bind), users) => Kind::Bind(sources.prepare(bind, users, &field)?),
+            (kind, None) => labelled(kind, label, &field)?,
+            (_, Some(_)) => {
+                return Err(invalid(
+                    &field,
+                    "has mappings, which only bind mounts can have",
+                ));
+            }
+        };
+        plans.push(plan);
+    }
+    Ok(plans)
+}
+
+/// `linux.mountLabel`.
+fn mount_label(spec: &Spec) -> Result<Option<&str>, Error> {
+    let linux = spec.linux().as_ref();
+    let label = linux.and_then(|linux| linux.mount_label().as_deref());
+    let label = label.filter(|label| !label.is_empty());
+    if label.is_some() {
+        refuse_without_selinux("linux.mountLabel")?;
+    }
+    Ok(label)
+}
+
+/// Gives a file system of the container's own its label; those of the kernel have theirs.
+fn labelled(kind: Kind, label: Option<&str>, field: &str) -> Result<Kind, Error> {
+    match (kind, label) {
+        (
+            Kind::Filesystem {
+                kind,
+                source,
+                flags,
+                data,
+            },
+            Some(label),
+        ) if ![c"proc", c"sysfs"].contains(&kind.as_c_str()) => {
+            let old = data.to_string_lossy();
+            let comma = if old.is_empty() { "" } else { "," };
+            let data = format!("{old}{comma}context=\"{label}\"");
+            Ok(Kind::Filesystem {
+                kind,
+                source,
+                flags,
+                data: c_string(data.as_bytes(), field)?,
+            })
+        }
+        (kind, _) => Ok(kind),
+    }
 }
 
 fn plan_one(
@@ -195,6 +343,7 @@ fn plan_one(
         create,
         kind,
         propagation: after(&options),
+        ids: options.idmap.map_or(Ids::Plain, Ids::Mapped),
         in_proc: if allowed {
             InProc::Allowed
         } else {
@@ -255,6 +404,7 @@ fn bind(mount: &Mount, options: &Options, field: &str) -> Result<BindPlan, Error
         depth: options.bind.unwrap_or(Depth::Single),
         attributes: options.attributes,
         recursive: options.recursive,
+        tree: None,
     })
 }
 
@@ -284,6 +434,7 @@ fn cgroup_mount(
             depth: Depth::Recursive,
             attributes: options.attributes,
             recursive: Attributes::default(),
+            tree: None,
         })
     };
     let needs_group = || {

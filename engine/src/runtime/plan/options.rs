@@ -19,12 +19,77 @@ pub(super) struct Options {
     /// Attributes of this mount and all below (`rro` …; Linux 5.12).
     pub(super) recursive: Attributes,
     pub(super) propagation: Vec<MsFlags>,
+    /// Whether its files look as if they were other users', and of how much (Linux 5.12).
+    pub(super) idmap: Option<Depth>,
     /// What the file system itself understands, comma-separated.
     pub(super) data: String,
 }
 
 /// Options that runtimes give a meaning of their own, and that are not done here.
-const REFUSED: [&str; 4] = ["tmpcopyup", "idmap", "ridmap", "copy-symlink"];
+const REFUSED: [&str; 2] = ["tmpcopyup", "copy-symlink"];
+
+/// The options that have a meaning here; others are for the file system.
+pub const MOUNT_OPTIONS: [&str; 59] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "idmap",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "rexec",
+    "ridmap",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "sync",
+    "unbindable",
+];
 
 /// Sorts options; `Err` names one that is not supported.
 pub(super) fn parse<'a>(options: impl Iterator<Item = &'a str>) -> Result<Options, &'a str> {
@@ -34,6 +99,7 @@ pub(super) fn parse<'a>(options: impl Iterator<Item = &'a str>) -> Result<Option
         attributes: Attributes::default(),
         recursive: Attributes::default(),
         propagation: Vec::new(),
+        idmap: None,
         data: String::new(),
     };
     for option in options {
@@ -51,6 +117,8 @@ impl Options {
             "defaults" => {}
             "bind" => self.bind = Some(self.bind.unwrap_or(Depth::Single)),
             "rbind" => self.bind = Some(Depth::Recursive),
+            "idmap" => self.idmap = Some(self.idmap.unwrap_or(Depth::Single)),
+            "ridmap" => self.idmap = Some(Depth::Recursive),
             _ => {
                 if let Some(flags) = propagation(option) {
                     self.propagation.push(flags);
@@ -189,7 +257,14 @@ mod tests {
     }
 
     #[test]
+    fn no_option_with_a_meaning_goes_to_the_file_system() {
+        for option in MOUNT_OPTIONS {
+            assert_eq!(sorted(option).data, "", "{option}");
+        }
+    }
+
+    #[test]
     fn options_with_a_meaning_that_is_not_done_are_named() {
-        assert_eq!(parse(["ro", "idmap"].into_iter()), Err("idmap"));
+        assert_eq!(parse(["ro", "tmpcopyup"].into_iter()), Err("tmpcopyup"));
     }
 }

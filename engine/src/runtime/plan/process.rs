@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType, Process};
 
+use super::extras::Extras;
 use super::{c_string, inner_path, invalid, refuse_process};
 use crate::runtime::capabilities::CapabilitySet;
 use crate::runtime::seccomp::Filter;
@@ -37,6 +38,9 @@ pub(in crate::runtime) struct ProcessPlan {
     pub(in crate::runtime) no_new_privileges: bool,
     pub(in crate::runtime) oom_score: Option<String>,
     pub(in crate::runtime) seccomp: Option<Filter>,
+    /// How many descriptors behind the streams stay open.
+    pub(in crate::runtime) preserved: u16,
+    pub(in crate::runtime) extras: Extras,
 }
 
 /// Capability changes.
@@ -98,6 +102,8 @@ impl ProcessPlan {
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             oom_score: oom_score(process)?,
             seccomp: filter,
+            preserved: 0,
+            extras: Extras::build(process)?,
             program: program.clone(),
         })
     }

@@ -27,11 +27,6 @@ pub(super) fn refuse_spec(spec: &Spec) -> Result<(), Error> {
     refuse(spec.zos().is_some(), "the member `zos`", LEAVE_OUT)?;
     refuse(spec.vm().is_some(), "the member `vm`", LEAVE_OUT)?;
     refuse(
-        has_hooks(spec),
-        "a hook",
-        "run it before or after the container is started",
-    )?;
-    refuse(
         has(spec.uid_mappings().as_ref()),
         "the member `uidMappings`",
         LEAVE_OUT,
@@ -44,26 +39,11 @@ pub(super) fn refuse_spec(spec: &Spec) -> Result<(), Error> {
     let Some(linux) = spec.linux() else {
         return Ok(());
     };
-    refuse(
-        has(linux.uid_mappings().as_ref()),
-        "linux.uidMappings",
-        LEAVE_OUT,
-    )?;
-    refuse(
-        has(linux.gid_mappings().as_ref()),
-        "linux.gidMappings",
-        LEAVE_OUT,
-    )?;
     refuse(linux.intel_rdt().is_some(), "linux.intelRdt", LEAVE_OUT)?;
     refuse(
         linux.memory_policy().is_some(),
         "linux.memoryPolicy",
         LEAVE_OUT,
-    )?;
-    refuse(
-        linux.personality().is_some(),
-        "linux.personality",
-        "start the program with setarch(8)",
     )?;
     refuse(
         linux
@@ -72,19 +52,15 @@ pub(super) fn refuse_spec(spec: &Spec) -> Result<(), Error> {
             .is_some_and(|devices| !devices.is_empty()),
         "linux.netDevices",
         LEAVE_OUT,
-    )?;
+    )
+}
+
+/// Hooks read the state of a container that only the caller can tell.
+pub(super) fn refuse_hooks(spec: &Spec) -> Result<(), Error> {
     refuse(
-        linux
-            .time_offsets()
-            .as_ref()
-            .is_some_and(|offsets| !offsets.is_empty()),
-        "linux.timeOffsets",
-        LEAVE_OUT,
-    )?;
-    refuse(
-        named(linux.mount_label().as_deref()),
-        "linux.mountLabel (SELinux)",
-        LEAVE_OUT,
+        has_hooks(spec),
+        "a hook here",
+        "use `keel runtime`, or run it before or after the container is started",
     )
 }
 
@@ -95,26 +71,6 @@ pub(in crate::runtime) fn refuse_process(process: &Process) -> Result<(), Error>
         "process.commandLine",
         "use process.args",
     )?;
-    let profile = process
-        .apparmor_profile()
-        .as_deref()
-        .filter(|name| *name != "unconfined");
-    refuse(named(profile), "process.apparmorProfile", LEAVE_OUT)?;
-    refuse(
-        named(process.selinux_label().as_deref()),
-        "process.selinuxLabel",
-        LEAVE_OUT,
-    )?;
-    refuse(
-        process.io_priority().is_some(),
-        "process.ioPriority",
-        "start the program with ionice(1)",
-    )?;
-    refuse(
-        process.scheduler().is_some(),
-        "process.scheduler",
-        "start the program with chrt(1)",
-    )?;
     refuse(
         process.exec_cpu_affinity().is_some(),
         "process.execCPUAffinity",
@@ -124,10 +80,6 @@ pub(in crate::runtime) fn refuse_process(process: &Process) -> Result<(), Error>
 
 fn has<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
-}
-
-fn named(name: Option<&str>) -> bool {
-    name.is_some_and(|name| !name.is_empty())
 }
 
 fn has_hooks(spec: &Spec) -> bool {
@@ -153,6 +105,7 @@ mod tests {
         let spec: Spec = serde_json::from_str(&format!("{{\"ociVersion\":\"1.0.2\",{member}}}"))
             .expect("a spec");
         refuse_spec(&spec)
+            .and_then(|()| refuse_hooks(&spec))
             .and_then(|()| spec.process().as_ref().map_or(Ok(()), refuse_process))
             .expect_err("refused")
             .to_string()
@@ -163,21 +116,10 @@ mod tests {
         for (member, name) in [
             (r#""hooks":{"poststop":[{"path":"/bin/true"}]}"#, "a hook"),
             (
-                r#""linux":{"personality":{"domain":"LINUX32"}}"#,
-                "linux.personality",
+                r#""process":{"cwd":"/","user":{"uid":0,"gid":0},"commandLine":"x"}"#,
+                "process.commandLine",
             ),
-            (
-                r#""linux":{"mountLabel":"system_u:object_r:x:s0"}"#,
-                "linux.mountLabel",
-            ),
-            (
-                r#""linux":{"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#,
-                "linux.uidMappings",
-            ),
-            (
-                r#""process":{"cwd":"/","user":{"uid":0,"gid":0},"apparmorProfile":"web"}"#,
-                "process.apparmorProfile",
-            ),
+            (r#""linux":{"intelRdt":{}}"#, "linux.intelRdt"),
         ] {
             assert!(
                 refused(member).starts_with(name),
@@ -191,6 +133,6 @@ mod tests {
     fn an_empty_list_asks_for_nothing() {
         let spec: Spec = serde_json::from_str(r#"{"ociVersion":"1.0.2","hooks":{"poststop":[]}}"#)
             .expect("a spec");
-        assert!(refuse_spec(&spec).is_ok());
+        assert!(refuse_hooks(&spec).is_ok());
     }
 }

@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 
 use oci_spec::runtime::{
-    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSyscall,
+    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
+    LinuxSeccompOperator, LinuxSyscall,
 };
 
 use super::Error;
 use super::bpf::{ARCHITECTURE, Comparison, NUMBER, give, if_equal, load, skip};
 use super::numbers::{Interface, NATIVE};
 use super::tree::{Leaf, search};
-use crate::sys::program::Instruction;
+use crate::sys::program::{Instruction, NEW_LISTENER};
 
 /// A filter, ready to be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,37 @@ const KILL_PROCESS: u32 = 0x8000_0000;
 const KILL_THREAD: u32 = 0;
 const ALLOW: u32 = 0x7fff_0000;
 
+/// The actions that can be translated.
+pub const ACTIONS: [LinuxSeccompAction; 9] = [
+    LinuxSeccompAction::ScmpActAllow,
+    LinuxSeccompAction::ScmpActErrno,
+    LinuxSeccompAction::ScmpActKill,
+    LinuxSeccompAction::ScmpActKillProcess,
+    LinuxSeccompAction::ScmpActKillThread,
+    LinuxSeccompAction::ScmpActLog,
+    LinuxSeccompAction::ScmpActNotify,
+    LinuxSeccompAction::ScmpActTrace,
+    LinuxSeccompAction::ScmpActTrap,
+];
+
+/// The comparisons that can be translated.
+pub const OPERATORS: [LinuxSeccompOperator; 7] = [
+    LinuxSeccompOperator::ScmpCmpEq,
+    LinuxSeccompOperator::ScmpCmpGe,
+    LinuxSeccompOperator::ScmpCmpGt,
+    LinuxSeccompOperator::ScmpCmpLe,
+    LinuxSeccompOperator::ScmpCmpLt,
+    LinuxSeccompOperator::ScmpCmpMaskedEq,
+    LinuxSeccompOperator::ScmpCmpNe,
+];
+
+/// The flags that are understood.
+pub const FLAGS: [LinuxSeccompFilterFlag; 3] = [
+    LinuxSeccompFilterFlag::SeccompFilterFlagLog,
+    LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow,
+    LinuxSeccompFilterFlag::SeccompFilterFlagTsync,
+];
+
 /// What to answer to one call: rules by argument, tried in order, and the answer when none holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answer {
@@ -39,12 +71,7 @@ struct Answer {
 
 /// Translates a profile; `None` when it allows everything.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Option<Filter>, Error> {
-    if profile.listener_path().is_some() || profile.listener_metadata().is_some() {
-        return Err(Error::Unsupported {
-            what: "listener".to_owned(),
-        });
-    }
-    let flags = flags(profile);
+    let flags = flags(profile) | notification(profile)?;
     let default = action(profile.default_action(), profile.default_errno_ret())?;
     let rules = profile.syscalls().as_deref().unwrap_or_default();
     if default == ALLOW
@@ -65,6 +92,33 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Option<Filter>, Error> {
         });
     }
     Ok(Some(Filter { program, flags }))
+}
+
+impl Filter {
+    /// Whether it asks somebody outside.
+    pub(in crate::runtime) fn notifies(&self) -> bool {
+        self.flags & NEW_LISTENER != 0
+    }
+}
+
+/// The flag for a filter that asks somebody outside. All of its calls could not: somebody must be
+/// told first, by `sendmsg`.
+fn notification(profile: &LinuxSeccomp) -> Result<u32, Error> {
+    let notify = LinuxSeccompAction::ScmpActNotify;
+    let mut rules = profile.syscalls().iter().flatten();
+    let early = rules
+        .any(|rule| rule.action() == notify && rule.names().iter().any(|name| name == "sendmsg"));
+    if early || profile.default_action() == notify {
+        return Err(Error::Unsupported {
+            what: "action SCMP_ACT_NOTIFY for sendmsg, or as the default,".to_owned(),
+        });
+    }
+    let mut rules = profile.syscalls().iter().flatten();
+    Ok(if rules.any(|rule| rule.action() == notify) {
+        NEW_LISTENER
+    } else {
+        0
+    })
 }
 
 fn flags(profile: &LinuxSeccomp) -> u32 {
@@ -100,11 +154,7 @@ fn action(action: LinuxSeccompAction, number: Option<u32>) -> Result<u32, Error>
         LinuxSeccompAction::ScmpActTrace => 0x7ff0_0000 | number()?,
         LinuxSeccompAction::ScmpActLog => 0x7ffc_0000,
         LinuxSeccompAction::ScmpActAllow => ALLOW,
-        LinuxSeccompAction::ScmpActNotify => {
-            return Err(Error::Unsupported {
-                what: "action SCMP_ACT_NOTIFY".to_owned(),
-            });
-        }
+        LinuxSeccompAction::ScmpActNotify => 0x7fc0_0000,
     })
 }
 

@@ -8,7 +8,8 @@ mod profile;
 mod ready_made;
 mod tree;
 
-pub use compile::{Filter, compile};
+pub use compile::{ACTIONS, FLAGS, Filter, OPERATORS, compile};
+pub use numbers::ARCHITECTURES;
 pub use profile::default_profile;
 pub use ready_made::default_filter;
 

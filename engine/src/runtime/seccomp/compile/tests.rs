@@ -254,9 +254,9 @@ fn the_default_filter_is_short() {
 fn what_cannot_be_done_is_named() {
     let profile = |json: &str| serde_json::from_str::<LinuxSeccomp>(json).expect("a profile");
     let notify = profile(
-        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]}"#,
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sendmsg"],"action":"SCMP_ACT_NOTIFY"}]}"#,
     );
-    insta::assert_snapshot!(compile(&notify).expect_err("refused"), @"seccomp action SCMP_ACT_NOTIFY is not supported; remove it from the profile");
+    insta::assert_snapshot!(compile(&notify).expect_err("refused"), @"seccomp action SCMP_ACT_NOTIFY for sendmsg, or as the default, is not supported; remove it from the profile");
     let argument = profile(
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_KILL","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
     );

@@ -17,6 +17,16 @@ pub(super) enum Interface {
     Arm,
 }
 
+/// The architectures of which the calls are known.
+pub const ARCHITECTURES: [Arch; 6] = [
+    Arch::ScmpArchAarch64,
+    Arch::ScmpArchArm,
+    Arch::ScmpArchNative,
+    Arch::ScmpArchX32,
+    Arch::ScmpArchX86,
+    Arch::ScmpArchX86_64,
+];
+
 /// The bit that marks x32 calls; their architecture is that of x86-64.
 const X32_BIT: u32 = 0x4000_0000;
 

@@ -1,0 +1,283 @@
+//! Variables in words, and the end of quotes: the part of the shell that Dockerfiles have.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use super::words::Escape;
+
+/// Why a word has no meaning.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpandError {
+    /// A quote without its other end.
+    #[error("`{word}` has a {quote} without its other end")]
+    Unclosed {
+        /// The word.
+        word: String,
+        /// `'`, `"` or `${`.
+        quote: &'static str,
+    },
+    /// `${name` followed by something unknown.
+    #[error(
+        "`{0}` is not understood: use `$NAME`, `${{NAME}}`, `${{NAME:-default}}`, `${{NAME:+alternative}}` or `${{NAME:?message}}`"
+    )]
+    Modifier(String),
+    /// `${name:?message}` of a variable without value.
+    #[error("the variable `{name}` has no value: {message}")]
+    Missing {
+        /// The variable.
+        name: String,
+        /// What the word says about it.
+        message: String,
+    },
+}
+
+/// Takes quotes and escapes away, and puts the values of variables in their places; `value` gives
+/// them, `None` for those that are not set.
+///
+/// # Errors
+/// [`ExpandError`]: the word is malformed, or says itself that a value is missing.
+pub fn expand(
+    word: &str,
+    escape: Escape,
+    value: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, ExpandError> {
+    let mut expansion = Expansion {
+        word,
+        rest: word.chars().peekable(),
+        escape: escape.char(),
+        value,
+    };
+    expansion.until(None)
+}
+
+struct Expansion<'a> {
+    word: &'a str,
+    rest: Peekable<Chars<'a>>,
+    escape: char,
+    value: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// What a variable stands for when it has a value, or has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Modifier {
+    /// `-`: the default if there is none.
+    Default,
+    /// `+`: the alternative if there is one.
+    Alternative,
+    /// `?`: an error if there is none.
+    Demand,
+}
+
+impl Expansion<'_> {
+    /// Up to `end`, which is taken, or to the end of the word.
+    fn until(&mut self, end: Option<char>) -> Result<String, ExpandError> {
+        let mut text = String::new();
+        while let Some(char) = self.rest.next() {
+            match char {
+                char if Some(char) == end => return Ok(text),
+                '\'' => self.single_quoted(&mut text)?,
+                '"' => self.double_quoted(&mut text)?,
+                '$' => text += &self.variable()?,
+                char if char == self.escape => text.extend(self.rest.next()),
+                char => text.push(char),
+            }
+        }
+        match end {
+            None => Ok(text),
+            Some(_) => Err(self.unclosed("`${`")),
+        }
+    }
+
+    fn single_quoted(&mut self, text: &mut String) -> Result<(), ExpandError> {
+        for char in self.rest.by_ref() {
+            if char == '\'' {
+                return Ok(());
+            }
+            text.push(char);
+        }
+        Err(self.unclosed("single quote"))
+    }
+
+    fn double_quoted(&mut self, text: &mut String) -> Result<(), ExpandError> {
+        while let Some(char) = self.rest.next() {
+            match char {
+                '"' => return Ok(()),
+                '$' => *text += &self.variable()?,
+                char if char == self.escape => {
+                    // Only before these is it an escape; elsewhere it means itself.
+                    let is_escape = |next: &char| matches!(next, '"' | '$') || *next == char;
+                    match self.rest.next_if(is_escape) {
+                        Some(next) => text.push(next),
+                        None => text.push(char),
+                    }
+                }
+                char => text.push(char),
+            }
+        }
+        Err(self.unclosed("double quote"))
+    }
+
+    /// Behind a `$`.
+    fn variable(&mut self) -> Result<String, ExpandError> {
+        if self.rest.next_if_eq(&'{').is_none() {
+            let name = self.name();
+            return Ok(if name.is_empty() {
+                "$".to_owned()
+            } else {
+                (self.value)(&name).unwrap_or_default()
+            });
+        }
+        let name = self.name();
+        let mut next = self.rest.next();
+        if next == Some('}') && !name.is_empty() {
+            return Ok((self.value)(&name).unwrap_or_default());
+        }
+        // With a colon an empty value counts as none.
+        let mut value = (self.value)(&name);
+        if next == Some(':') {
+            value = value.filter(|value| !value.is_empty());
+            next = self.rest.next();
+        }
+        let modifier = match next {
+            Some('-') => Modifier::Default,
+            Some('+') => Modifier::Alternative,
+            Some('?') => Modifier::Demand,
+            None => return Err(self.unclosed("`${`")),
+            Some(_) => return Err(ExpandError::Modifier(self.word.to_owned())),
+        };
+        if name.is_empty() {
+            return Err(ExpandError::Modifier(self.word.to_owned()));
+        }
+        let other = self.until(Some('}'))?;
+        match (modifier, value) {
+            (Modifier::Default, value) => Ok(value.unwrap_or(other)),
+            (Modifier::Alternative, Some(_)) => Ok(other),
+            (Modifier::Alternative, None) => Ok(String::new()),
+            (Modifier::Demand, Some(value)) => Ok(value),
+            (Modifier::Demand, None) => Err(ExpandError::Missing {
+                name,
+                message: other,
+            }),
+        }
+    }
+
+    /// Letters, figures and `_`.
+    fn name(&mut self) -> String {
+        let mut name = String::new();
+        while let Some(char) = self
+            .rest
+            .next_if(|char| char.is_ascii_alphanumeric() || *char == '_')
+        {
+            name.push(char);
+        }
+        name
+    }
+
+    fn unclosed(&self, quote: &'static str) -> ExpandError {
+        ExpandError::Unclosed {
+            word: self.word.to_owned(),
+            quote,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value(name: &str) -> Option<String> {
+        match name {
+            "set" => Some("value".to_owned()),
+            "empty" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    fn expanded(word: &str) -> Result<String, ExpandError> {
+        expand(word, Escape::Backslash, &value)
+    }
+
+    #[test]
+    fn variables_stand_for_their_values() {
+        for (word, expected) in [
+            ("a$set-b", "avalue-b"),
+            ("a${set}b", "avalueb"),
+            ("$none", ""),
+            ("${set:-x}${none:-x}${empty:-x}", "valuexx"),
+            ("${set-x}${none-x}${empty-x}", "valuex"),
+            ("${set:+x}${none:+x}${empty:+x}", "x"),
+            ("${set+x}${none+x}${empty+x}", "xx"),
+            ("${none:-a ${set} $none'}'}", "a value }"),
+            ("${set:?message}", "value"),
+            ("$", "$"),
+            ("a$/b", "a$/b"),
+        ] {
+            assert_eq!(expanded(word).as_deref(), Ok(expected), "{word}");
+        }
+    }
+
+    #[test]
+    fn quotes_and_escapes_are_taken_away() {
+        for (word, expected) in [
+            (r"'$set' \$set \\", r"$set $set \"),
+            (r#""$set \$set \a \"""#, r#"value $set \a ""#),
+            (r"a\ b", "a b"),
+            (r#"a"b"'c'd"#, "abcd"),
+            (r"'\'", r"\"),
+        ] {
+            assert_eq!(expanded(word).as_deref(), Ok(expected), "{word}");
+        }
+        assert_eq!(
+            expand(r"C:\`$set", Escape::Backquote, &value).unwrap(),
+            r"C:\$set"
+        );
+    }
+
+    #[test]
+    fn what_has_no_meaning_is_refused() {
+        for word in ["'a", "\"a", "${set", "${set:-a"] {
+            assert!(
+                matches!(expanded(word), Err(ExpandError::Unclosed { .. })),
+                "{word}"
+            );
+        }
+        for word in ["${}", "${set/a/b}", "${set:}", "${:-x}"] {
+            assert!(
+                matches!(expanded(word), Err(ExpandError::Modifier(_))),
+                "{word}"
+            );
+        }
+        let missing = expanded("${none:?give $set}").unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "the variable `none` has no value: give value"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn single_quotes_keep_everything(text in "[^']*") {
+            prop_assert_eq!(expanded(&format!("'{text}'")), Ok(text));
+        }
+
+        #[test]
+        fn an_escape_before_every_character_keeps_it(text in ".*") {
+            let escaped: String = text.chars().flat_map(|char| ['\\', char]).collect();
+            prop_assert_eq!(expanded(&escaped), Ok(text));
+        }
+
+        #[test]
+        fn a_value_is_not_looked_at_again(text in ".*") {
+            let known = |name: &str| (name == "x").then(|| text.clone());
+            prop_assert_eq!(expand("$x", Escape::Backslash, &known), Ok(text.clone()));
+            prop_assert_eq!(expand("\"${x}\"", Escape::Backslash, &known), Ok(text.clone()));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in r#"[${}:+?'"\\ab-]{0,20}"#) {
+            drop(expanded(&text));
+        }
+    }
+}
