@@ -1,5 +1,6 @@
 # `make certify` and `make test` are the two commands that matter; both install what they need.
 # Everything can be run again: what is there already is left alone, and a finished run moved aside.
+# `make help` lists the others; `make` alone is `make certify`.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,13 +20,13 @@ NOT_ON_OLD_KERNELS := --skip extras::the_process_is_scheduled_as_asked --skip se
 TEST_KERNELS := debian-11/5.10/amd64 debian-12/6.1/amd64 debian-13/6.12/amd64 newest/amd64
 
 PREFIX ?= /usr/local
+SHARE  := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: certify test build install check bench docs install-deps clean
+.PHONY: certify test build install check bench docs install-deps help clean
 
 ## certify: boot real kernels, run the suites against Keel on each, leave a signed certificate
 certify: build
 	$(BIN)/release/seaworthy certify --matrix quick --engine keel --engine-path $(BIN)/engine/keel --out $(OUT) $(CERTIFY_FLAGS)
-	echo "report: $(OUT)/report/index.html"
 
 ## test: every test there is; boots real kernels and runs short cells in them
 test: build
@@ -46,12 +47,18 @@ build: install-deps
 	packaging/cargo build --profile guest-tool --package guest-tool $(TOOL_FEATURES) --target $(TARGET) --locked
 	install -C $(BIN)/guest-tool/seaworthy-guest-tool $(BIN)/release/
 
-## install: the programs, man pages and completions, below PREFIX
-install: build
+## install: what `make build` built, with man pages, completions and the licence, below PREFIX (and DESTDIR)
+install:
+	for program in release/seaworthy release/seaworthy-guest-tool engine/keel; do
+	  [ -x $(BIN)/$$program ] || { echo "make install: $(BIN)/$$program is not built yet: run \`make build\` first, as a plain user" >&2; exit 1; }
+	done
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BIN)/release/seaworthy $(BIN)/release/seaworthy-guest-tool $(BIN)/engine/keel
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	$(BIN)/release/seaworthy man --dir $(DESTDIR)$(PREFIX)/share/man/man1
-	$(BIN)/release/seaworthy completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/seaworthy
+	install -D -m 644 -t $(SHARE)/doc/seaworthy LICENSE README.md CHANGELOG.md
+	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(BIN)/release/seaworthy man --dir $(SHARE)/man/man1
+	$(BIN)/release/seaworthy completions bash >$(SHARE)/bash-completion/completions/seaworthy
+	$(BIN)/release/seaworthy completions zsh >$(SHARE)/zsh/site-functions/_seaworthy
+	$(BIN)/release/seaworthy completions fish >$(SHARE)/fish/vendor_completions.d/seaworthy.fish
 
 ## check: what CI demands beyond the tests
 check:
@@ -76,5 +83,10 @@ docs:
 install-deps:
 	packaging/install-deps
 
+## help: these lines
+help:
+	@sed -n 's/^## \([a-z-]*\): /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+## clean: remove what was built
 clean:
 	$(CARGO) clean

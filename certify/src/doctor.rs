@@ -2,13 +2,19 @@
 
 mod text;
 
+use std::error::Error as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use matrix::arch::Arch;
+use matrix::axis::{StorageDriver, TargetKind};
+use matrix::cell::Cell;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vm_images::mirror::{Mirror, Validity};
 use vm_images::verify::Keyring;
+
+use crate::run::start::check_writable;
 
 pub use text::render;
 
@@ -71,16 +77,15 @@ pub struct Host {
     pub meminfo: String,
     /// Where runs are written to, and the MiB that are free there; none when that is unknown.
     pub space: (PathBuf, Option<u64>),
+    /// Why nothing can be written there, if so.
+    pub refusal: Option<String>,
 }
 
 impl Host {
     /// This machine; runs are written below `out`.
     pub fn this(out: &Path) -> Self {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        // A plain user's PATH often has no sbin, where Debian keeps mkfs.
-        let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
         Self {
-            path: std::env::split_paths(&path).chain(sbin).collect(),
+            path: program_path(),
             apt: PathBuf::from("/etc/apt"),
             mirror: std::env::var("SEAWORTHY_DEBIAN_MIRROR").ok(),
             keyring: Keyring::of_host()
@@ -89,8 +94,19 @@ impl Host {
             kvm: PathBuf::from("/dev/kvm"),
             meminfo: fs::read_to_string("/proc/meminfo").unwrap_or_default(),
             space: (out.to_owned(), free_mib(out)),
+            refusal: check_writable(out)
+                .err()
+                .and_then(|error| Some(error.source()?.to_string())),
         }
     }
+}
+
+/// Where this process finds programs.
+pub fn program_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // A plain user's PATH often has no sbin, where Debian keeps mkfs.
+    let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(sbin).collect()
 }
 
 /// How much hangs on something.
@@ -189,13 +205,34 @@ pub fn examine(host: &Host) -> Diagnosis {
     }
 }
 
-fn program(host: &Host, name: &str, package: &str, purpose: &str, need: Need) -> Check {
-    let found = host
-        .path
+/// The programs that making these cells' machines takes and this host lacks, each with its remedy.
+pub fn lacks_for(cells: &[Cell], path: &[PathBuf]) -> Vec<String> {
+    let needs = |name: &str| {
+        let mut micro = cells.iter().filter(|cell| cell.target == TargetKind::Micro);
+        micro.any(|cell| match name {
+            "qemu-system-x86_64" => cell.arch == Arch::Amd64,
+            "mkfs.btrfs" => cell.storage == StorageDriver::Btrfs,
+            "mkfs.ext4" => cell.storage != StorageDriver::Btrfs,
+            _ => false,
+        })
+    };
+    let lacking = PROGRAMS
         .iter()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
-    match found {
+        .filter(|(name, ..)| needs(name) && found(path, name).is_none());
+    lacking
+        .map(|(name, package, purpose, _)| {
+            format!("`{name}`, which {purpose}, is not in PATH: install the package `{package}`")
+        })
+        .collect()
+}
+
+fn found(path: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let mut places = path.iter().map(|folder| folder.join(name));
+    places.find(|path| path.is_file())
+}
+
+fn program(host: &Host, name: &str, package: &str, purpose: &str, need: Need) -> Check {
+    match found(&host.path, name) {
         Some(path) => Check::fine(name, purpose, path.display().to_string()),
         None => Check::lacks(
             name,
@@ -278,6 +315,15 @@ fn space(host: &Host) -> Check {
     let (name, purpose) = ("space", "keeps kernels, disks and run folders");
     let (folder, free) = &host.space;
     let folder = folder.display();
+    if let Some(why) = &host.refusal {
+        return Check::lacks(
+            name,
+            Need::Required,
+            purpose,
+            format!("nothing can be written to {folder}: {why}"),
+            "write runs elsewhere with `--out DIR`",
+        );
+    }
     match free {
         Some(mib) if *mib >= SPACE_MIB => {
             Check::fine(name, purpose, format!("{mib} MiB free in {folder}"))

@@ -130,6 +130,28 @@ fn several_configurations_give_a_document_a_line_in_order() {
 }
 
 #[test]
+fn one_bad_configuration_of_several_keeps_none_of_the_others_from_being_judged() {
+    let scene = Scene::new();
+    scene.file("bad.config", "no configuration");
+    scene.file("good.config", ENOUGH);
+    let output = scene.check(&[
+        "--config",
+        "bad.config",
+        "--config",
+        "good.config",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("bad.config"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stdout(&output).lines().count(), 1, "{}", stdout(&output));
+}
+
+#[test]
 fn a_version_that_nobody_tells_is_said_to_be_unknown() {
     let scene = Scene::new();
     let headless = ENOUGH.replace("# Linux/x86 6.1.0 Kernel Configuration", "#");

@@ -162,25 +162,35 @@ fn run_verdict(trial: &Trial<'_>, cells: &[(&Cell, CellResult)]) -> (Verdict, Ve
             }
         }));
     }
-    let left_out = (trial.plan.excluded.iter())
+    let refused = |lenience| lenience == Lenience::Refuse;
+    let left_out: Vec<&Cell> = (trial.plan.excluded.iter())
         .filter(|excluded| excluded.by == ExcludedBy::Selection)
-        .filter(|excluded| trial.policy.requires(&excluded.cell))
-        .count();
-    if left_out > 0 {
-        let cells = if left_out == 1 { "cell" } else { "cells" };
+        .map(|excluded| &excluded.cell)
+        .collect();
+    if !left_out.is_empty() {
         reasons.push(format!(
-            "{left_out} {cells} of the matrix left out by selection"
+            "{} of the matrix left out by selection",
+            cells_in_words(left_out.len())
+        ));
+    }
+    let mut wanting = left_out;
+    wanting.retain(|cell| refused(trial.policy.cells.left_out) && trial.policy.requires(cell));
+    if let [first, ..] = wanting.as_slice() {
+        reasons.push(format!(
+            "policy `{}` demands {} of those that were left out, `{}` for one",
+            trial.policy.name,
+            wanting.len(),
+            first.id
         ));
     }
     let has = |verdict| with(verdict).next().is_some();
     let certified = has(Verdict::Certified) || has(Verdict::CertifiedWithWaivers);
-    let refused = |lenience| lenience == Lenience::Refuse;
     let verdict = if required.is_empty() {
         reasons.push(format!("no cell counts for policy `{}`", trial.policy.name));
         Verdict::NotTested
     } else if has(Verdict::NotCertified) {
         Verdict::NotCertified
-    } else if has(Verdict::NotTested) || (left_out > 0 && refused(trial.policy.cells.left_out)) {
+    } else if has(Verdict::NotTested) || !wanting.is_empty() {
         Verdict::NotTested
     } else if has(Verdict::Unsupported) && (!certified || refused(trial.policy.cells.unsupported)) {
         Verdict::Unsupported
@@ -190,6 +200,14 @@ fn run_verdict(trial: &Trial<'_>, cells: &[(&Cell, CellResult)]) -> (Verdict, Ve
         Verdict::Certified
     };
     (verdict, reasons)
+}
+
+/// So many cells, in words.
+fn cells_in_words(count: usize) -> String {
+    match count {
+        1 => "1 cell".to_owned(),
+        count => format!("{count} cells"),
+    }
 }
 
 /// What a self-test found wrong with the suites that the run rests on.

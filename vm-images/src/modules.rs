@@ -31,7 +31,8 @@ pub(crate) struct Module {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ModuleTable {
     pub(crate) modules: BTreeMap<String, Module>,
-    pub(crate) built_in: BTreeSet<String>,
+    /// None where no list came with the modules: any other may be built in, then.
+    pub(crate) built_in: Option<BTreeSet<String>>,
 }
 
 /// A kernel's module files with their dependencies.
@@ -117,7 +118,7 @@ impl ModuleTree {
         self.len() == 0
     }
 
-    /// Whether a module of this name or alias exists or is built in.
+    /// Whether a module of this name or alias exists or is known to be built in.
     pub fn has(&self, name: &str) -> bool {
         match &self.content {
             Content::Monolithic => false,
@@ -126,7 +127,8 @@ impl ModuleTree {
     }
 
     /// The files to load, in this order, so that all of `wanted` (names or aliases, `-` and `_`
-    /// alike) work: each after what it depends on, none twice, what is built in left out.
+    /// alike) work: each after what it depends on, none twice, what is built in left out. So is
+    /// what may be built in, as nothing says what is: the guest shows it.
     ///
     /// Soft dependencies (`softdep=pre:`, which name crypto algorithms for example) come along
     /// where the kernel has them: without them `btrfs` would call for modprobe, and a micro
@@ -134,7 +136,7 @@ impl ModuleTree {
     ///
     /// # Errors
     ///
-    /// The first module that is neither in the tree nor built in.
+    /// The first module that is known to be neither in the tree nor built in.
     pub fn closure(&self, wanted: &[&str]) -> Result<Vec<ModuleFile>, MissingModule> {
         let Content::Files { dir, table } = &self.content else {
             return Ok(Vec::new());
@@ -179,6 +181,7 @@ impl Walk<'_> {
     ) -> Result<(), (String, Option<String>)> {
         let (name, module) = match self.table.find(name) {
             Found::BuiltIn => return Ok(()),
+            Found::Nothing if self.table.built_in.is_none() => return Ok(()),
             Found::Nothing => return Err((normal(name), needed_by.map(str::to_owned))),
             Found::Module(name, module) => (name, module),
         };
@@ -211,7 +214,7 @@ impl ModuleTable {
         if let Some((name, module)) = self.modules.get_key_value(&name) {
             return Found::Module(name, module);
         }
-        if self.built_in.contains(&name) {
+        if (self.built_in.as_ref()).is_some_and(|names| names.contains(&name)) {
             return Found::BuiltIn;
         }
         let answers = |module: &Module| module.aliases.contains(&name);
@@ -228,19 +231,20 @@ impl ModuleTable {
     /// Takes in `modules.builtin`: a path a line.
     pub(crate) fn add_built_in(&mut self, list: &str) {
         let names = list.lines().filter_map(|line| module_name(Path::new(line)));
-        self.built_in.extend(names);
+        self.built_in.get_or_insert_default().extend(names);
     }
 
     /// Takes in `modules.builtin.modinfo`: NUL-terminated `module.key=value`, of which the
     /// aliases matter.
     pub(crate) fn add_built_in_aliases(&mut self, modinfo: &[u8]) {
+        let built_in = self.built_in.get_or_insert_default();
         for item in modinfo.split(|b| *b == 0) {
             let text = String::from_utf8_lossy(item);
             let alias = text
                 .split_once('.')
                 .and_then(|(_, rest)| rest.strip_prefix("alias="));
             if let Some(alias) = alias.filter(|a| is_plain_alias(a)) {
-                self.built_in.insert(normal(alias));
+                built_in.insert(normal(alias));
             }
         }
     }
@@ -320,6 +324,16 @@ mod tests {
             [""; 0]
         );
         assert!(tree.has("ext4") && !tree.has("xfs"));
+    }
+
+    #[test]
+    fn without_a_list_anything_may_be_built_in() {
+        let mut table = ModuleTable::default();
+        let overlay = module(&["exportfs"], &[], &[]);
+        table.modules.insert("overlay".to_owned(), overlay);
+        let tree = ModuleTree::new("6.1.0", PathBuf::new(), table);
+        assert_eq!(names(&tree, &["ext4", "overlay"]).unwrap(), ["overlay"]);
+        assert!(!tree.has("ext4"), "nothing says so");
     }
 
     #[test]

@@ -256,7 +256,8 @@ impl ImageStore {
     /// What the modules in a folder of the user's depend on. Unpacking thousands of modules takes
     /// seconds, so it is kept for as long as they are the same.
     fn table_of(&self, dir: &Path, modules: &OwnModules) -> Result<ModuleTable, StoreError> {
-        let path = dir.join(format!("{OWN_TABLE}{}.json", modules.sha256));
+        // Before the 2, a folder without a list was read as one with nothing built in.
+        let path = dir.join(format!("{OWN_TABLE}2-{}.json", modules.sha256));
         if let Some(stored) = Cache::read(&path, MAX_DESCRIPTION)? {
             if let Ok(table) = serde_json::from_slice(&stored) {
                 return Ok(table);

@@ -72,6 +72,14 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
+    /// A folder of modules has none, nor a list of what is built in.
+    #[error(
+        "there is no module in {path}; give the folder `/lib/modules/RELEASE` of the kernel with `--modules DIR`, or nothing if all is built in"
+    )]
+    NoModules {
+        /// The folder.
+        path: PathBuf,
+    },
 }
 
 /// What came out of a kernel's packages.
@@ -194,15 +202,19 @@ pub(crate) fn unpack_image(dir: &Path, from: &Path) -> Result<(), UnpackError> {
 /// Reads the modules below a folder in place.
 pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
     let mut table = ModuleTable::default();
-    for name in [BUILT_IN, BUILT_IN_INFO] {
+    let read = |name| {
         let path = dir.join(name);
         match fs::read(&path) {
-            Ok(content) if name == BUILT_IN => {
-                table.add_built_in(&String::from_utf8_lossy(&content));
-            }
-            Ok(content) => table.add_built_in_aliases(&content),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(UnpackError::Modules { path, source }),
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(UnpackError::Modules { path, source }),
+        }
+    };
+    if let Some(list) = read(BUILT_IN)? {
+        table.add_built_in(&String::from_utf8_lossy(&list));
+        // Aliases alone are no list of what is built in.
+        if let Some(modinfo) = read(BUILT_IN_INFO)? {
+            table.add_built_in_aliases(&modinfo);
         }
     }
     for file in module_files(dir)? {
@@ -213,6 +225,11 @@ pub(crate) fn scan(dir: &Path) -> Result<ModuleTable, UnpackError> {
         let content = fs::read(&file).map_err(failed)?;
         let inner = file.strip_prefix(dir).unwrap_or(&file).to_owned();
         table.add(inner, &content).map_err(failed)?;
+    }
+    if table.modules.is_empty() && table.built_in.is_none() {
+        return Err(UnpackError::NoModules {
+            path: dir.to_owned(),
+        });
     }
     Ok(table)
 }

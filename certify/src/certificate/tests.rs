@@ -224,6 +224,25 @@ fn a_missing_and_an_extra_file_are_named() {
 }
 
 #[test]
+fn a_certificate_away_from_its_folder_says_so_and_looks_at_nothing_else() {
+    let run = Run::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("downloaded.json");
+    fs::copy(run.path(name::CERTIFICATE), &copy).unwrap();
+    fs::write(elsewhere.path().join("diary.txt"), "private").unwrap();
+    let verification = verify(&copy, None, &KnownKeys::default()).unwrap();
+    assert!(!verification.valid);
+    let [problem] = verification.problems.as_slice() else {
+        panic!("{:?}", verification.problems);
+    };
+    assert_eq!(problem.what, Wrong::Missing);
+    assert!(
+        problem.detail.contains("copy the whole folder"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn a_link_in_place_of_a_file_is_refused() {
     let run = Run::new();
     let outside = tempfile::NamedTempFile::new().unwrap();
@@ -340,11 +359,16 @@ fn another_engine_is_told_from_the_certified_one() {
 #[test]
 fn judging_again_changes_nothing() {
     let run = Run::new();
-    let rejudged = judge::rejudge(run.dir.path()).unwrap();
+    let rejudge = |write| judge::rejudge(run.dir.path(), write).unwrap();
+    let rejudged = rejudge(judge::Write::UnlessCertified);
     assert_eq!(rejudged.changed, judge::Changed::No);
     assert!(run.verify().valid);
     fs::write(run.path(name::RESULTS), "{}").unwrap();
-    let rejudged = judge::rejudge(run.dir.path()).unwrap();
+    let rejudged = rejudge(judge::Write::UnlessCertified);
+    assert_eq!(rejudged.changed, judge::Changed::Kept);
+    let kept = fs::read_to_string(run.path(name::RESULTS)).unwrap();
+    assert_eq!(kept, "{}", "a certificate stands over what it was");
+    let rejudged = rejudge(judge::Write::Always);
     assert_eq!(rejudged.changed, judge::Changed::Yes);
     assert!(run.verify().valid, "the same bytes are there again");
 }

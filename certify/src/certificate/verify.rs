@@ -154,19 +154,25 @@ pub enum VerifyError {
     Evidence(#[source] EvidenceError),
 }
 
+impl Wrong {
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Certificate => "not a certificate",
+            Self::Signature => "bad signature",
+            Self::Key => "other key",
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Subject => "other subject",
+            Self::Judgement => "judged otherwise",
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what {
-            Wrong::Certificate => "not a certificate",
-            Wrong::Signature => "bad signature",
-            Wrong::Key => "other key",
-            Wrong::Changed => "changed",
-            Wrong::Missing => "missing",
-            Wrong::Extra => "extra",
-            Wrong::Subject => "other subject",
-            Wrong::Judgement => "judged otherwise",
-        };
-        write!(f, "{what}: {}: {}", self.name, self.detail)
+        write!(f, "{}: {}: {}", self.what.words(), self.name, self.detail)
     }
 }
 
@@ -204,12 +210,24 @@ pub fn verify(
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        verifier.compare_files(folder, predicate)?;
         verifier.compare_subjects(&statement, engine)?;
-        verifier.judge_again(folder, predicate);
+        if is_run_folder(folder) {
+            verifier.compare_files(folder, predicate)?;
+            verifier.judge_again(folder, predicate);
+        } else {
+            // Whatever else is there is nobody's business.
+            let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            verifier.problem(Wrong::Missing, whole.display().to_string(), "this is not the run folder that the certificate was made for: put the certificate back, or copy the whole folder");
+        }
     }
     verifier.found.valid = verifier.found.problems.is_empty();
     Ok(verifier.found)
+}
+
+/// Whether anything of a run is there.
+fn is_run_folder(folder: &Path) -> bool {
+    let names = [name::RUN, name::JOURNAL, name::RESULTS];
+    names.iter().any(|name| folder.join(name).exists())
 }
 
 struct Verifier {

@@ -99,8 +99,19 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
             .or_bad_input()?;
     }
     let mut is_supported = true;
+    let mut failure: Option<Failure> = None;
     for (index, evidence) in gather(args)?.enumerate() {
-        let support = support::judge(&evidence?, &catalogue, args.level.into());
+        let evidence = match evidence {
+            Ok(evidence) => evidence,
+            // The others are judged all the same; the last failure is told by the caller.
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    terminal::message(&earlier.to_string());
+                }
+                continue;
+            }
+        };
+        let support = support::judge(&evidence, &catalogue, args.level.into());
         is_supported &= match support.verdict {
             SupportVerdict::Supported => true,
             SupportVerdict::SupportedWithGaps => !args.strict,
@@ -111,7 +122,10 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
         }
         terminal::answer(&show(&support, args)?)?;
     }
-    Ok(is_supported.into())
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(is_supported.into()),
+    }
 }
 
 /// What is judged, one after the other, so that the first answers come at once.

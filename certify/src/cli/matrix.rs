@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use matrix::axis::CgroupMode;
-use matrix::plan::{Filter, Plan, System};
+use matrix::cell::Cell;
+use matrix::matrix_file::KernelName;
+use matrix::plan::{Filter, NEWEST, Plan, System};
 use matrix::select::Selection;
 use vm_images::kernel::Kernel;
-use vm_images::store::ImageStore;
+use vm_images::store::{ImageStore, StoreError};
 
 use super::{Failure, InputContext};
 use crate::config;
-use crate::provision::kernels::CUSTOM;
+use crate::provision::kernels::{CUSTOM, Kernels};
 use crate::run::host::this_system;
 
 /// Which cells.
@@ -77,4 +79,32 @@ fn as_system(kernel: &Kernel) -> System {
         arch: kernel.arch,
         cgroup: CgroupMode::V2,
     }
+}
+
+/// Gives kernels called `newest` the series that a run would find, where the index that was
+/// fetched last, or the cache, tells it. No network is asked.
+pub(super) fn settle(plan: &mut Plan, store: &ImageStore) -> Result<(), Failure> {
+    let excluded = plan.excluded.iter().map(|excluded| &excluded.cell);
+    let newest: Vec<Cell> = (plan.cells.iter().chain(excluded))
+        .filter(|cell| cell.kernel == NEWEST)
+        .cloned()
+        .collect();
+    for cell in newest {
+        let found = match store.settle(&Kernels::wanted(&cell).or_bad_input()?) {
+            Ok(found) => found,
+            // Whether there is such a kernel shows when it is to be fetched.
+            Err(StoreError::Unknown(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let system = cell.id.as_str().split('/').next().unwrap_or_default();
+        if let Some(id) = found {
+            let name = KernelName {
+                distro: id.distro,
+                release: id.release,
+                kernel: id.series.to_string(),
+            };
+            plan.settle(system, cell.arch, &name).or_bad_input()?;
+        }
+    }
+    Ok(())
 }

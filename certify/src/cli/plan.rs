@@ -1,15 +1,10 @@
 //! `seaworthy plan`.
 
 use clap::ValueEnum;
-use matrix::cell::Cell;
-use matrix::matrix_file::KernelName;
-use matrix::plan::{NEWEST, Plan};
-use vm_images::store::{ImageStore, StoreError};
 
 use super::image::StoreArgs;
-use super::matrix::MatrixArgs;
-use super::{Answer, Failure, InputContext};
-use crate::provision::kernels::Kernels;
+use super::matrix::{MatrixArgs, settle};
+use super::{Answer, Failure};
 use crate::run::listing::listing;
 use crate::terminal;
 
@@ -53,33 +48,10 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
         Format::Json => serde_json::to_string_pretty(&plan)? + "\n",
     };
     terminal::answer(&text)?;
-    Ok(Answer::Yes)
-}
-
-/// Gives kernels called `newest` the series that a run would find, where the index that was
-/// fetched last, or the cache, tells it. No network is asked.
-fn settle(plan: &mut Plan, store: &ImageStore) -> Result<(), Failure> {
-    let excluded = plan.excluded.iter().map(|excluded| &excluded.cell);
-    let newest: Vec<Cell> = (plan.cells.iter().chain(excluded))
-        .filter(|cell| cell.kernel == NEWEST)
-        .cloned()
-        .collect();
-    for cell in newest {
-        let found = match store.settle(&Kernels::wanted(&cell).or_bad_input()?) {
-            Ok(found) => found,
-            // Whether there is such a kernel shows when it is to be fetched.
-            Err(StoreError::Unknown(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let system = cell.id.as_str().split('/').next().unwrap_or_default();
-        if let Some(id) = found {
-            let name = KernelName {
-                distro: id.distro,
-                release: id.release,
-                kernel: id.series.to_string(),
-            };
-            plan.settle(system, cell.arch, &name).or_bad_input()?;
-        }
+    if plan.cells.is_empty() {
+        terminal::message(
+            "no cell is left to run: is an axis or a value of `--only` or `--skip` misspelt?",
+        );
     }
-    Ok(())
+    Ok(Answer::Yes)
 }

@@ -6,7 +6,9 @@ use clap::ValueEnum;
 
 use super::{Answer, Failure, InputContext};
 use crate::certificate::key::{self, PublicKey};
-use crate::certificate::verify::{About, KnownAs, KnownKeys, Verification, VerifyError, verify};
+use crate::certificate::verify::{
+    About, KnownAs, KnownKeys, Problem, Verification, VerifyError, verify,
+};
 use crate::run::folder::name;
 use crate::{config, terminal};
 
@@ -21,7 +23,7 @@ Recomputes everything: the signature, the digest of every file in the folder, an
 from the journal. Without --key it can tell that nothing was changed since it was signed, but
 not that the signer is who you think.
 
-Exit codes: 0 valid; 1 not valid, and what is wrong is named; 2 there is no certificate.")]
+Exit codes: 0 valid; 1 not valid, and what is wrong is named; 2 there is no such file.")]
 pub(super) struct Args {
     /// The certificate, in the run folder that it was made for; or that folder
     #[arg(value_name = "FILE")]
@@ -75,6 +77,28 @@ pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     Ok(Answer::from(verification.valid))
 }
 
+/// Of one kind of problem, a person reads no more.
+const SHOWN: usize = 20;
+
+/// The problems, a line each; of a kind that there is too much of, the first ones and the number.
+fn problems(problems: &[Problem]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (index, problem) in problems.iter().enumerate() {
+        let alike = |other: &&Problem| other.what == problem.what;
+        let before = problems.iter().take(index).filter(alike).count();
+        if before < SHOWN {
+            lines.push(format!("  {problem}"));
+        } else if before == SHOWN {
+            let more = problems.iter().filter(alike).count() - SHOWN;
+            let what = problem.what.words();
+            lines.push(format!(
+                "  {what}: {more} more, which `--format json` names"
+            ));
+        }
+    }
+    lines
+}
+
 /// A verification as a person reads it.
 fn told(verification: &Verification) -> String {
     let mut lines = Vec::new();
@@ -89,8 +113,7 @@ fn told(verification: &Verification) -> String {
         lines.extend(verification.about.as_ref().map(about));
     } else {
         lines.push("NOT VALID".to_owned());
-        let problems = verification.problems.iter();
-        lines.extend(problems.map(|problem| format!("  {problem}")));
+        lines.extend(problems(&verification.problems));
     }
     if let Some(sabotage) = &verification.sabotage {
         lines.push(format!(
@@ -126,4 +149,31 @@ fn about(about: &About) -> String {
         "{} {} (sha256 {}): {certified} of {cells} cells of matrix {matrix} certified, by policy {policy}",
         engine.name, engine.version, engine.sha256
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::certificate::verify::Wrong;
+
+    use super::*;
+
+    #[test]
+    fn of_too_many_problems_of_a_kind_the_number_is_told() {
+        let problem = |what, name: String| Problem {
+            what,
+            name,
+            detail: "x".to_owned(),
+        };
+        let mut all: Vec<Problem> = (0..15_000)
+            .map(|number| problem(Wrong::Extra, number.to_string()))
+            .collect();
+        all.push(problem(Wrong::Changed, "journal.ndjson".to_owned()));
+        let lines = problems(&all);
+        assert_eq!(lines.len(), SHOWN + 2);
+        assert_eq!(
+            lines[SHOWN],
+            "  extra: 14980 more, which `--format json` names"
+        );
+        assert_eq!(lines[SHOWN + 1], "  changed: journal.ndjson: x");
+    }
 }

@@ -1,3 +1,6 @@
+use matrix::matrix_file::MatrixFile;
+use matrix::plan::{Filter, Plan};
+
 use super::*;
 use crate::render::Colour;
 
@@ -19,6 +22,7 @@ fn good_host(folder: &Path) -> Host {
         kvm,
         meminfo: "MemTotal:  8000000 kB\nMemAvailable:  4194304 kB\n".to_owned(),
         space: (folder.join("out"), Some(50_000)),
+        refusal: None,
     }
 }
 
@@ -50,6 +54,38 @@ fn each_thing_that_is_missing_comes_with_what_to_do() {
     assert!(!diagnosis.ready);
     assert!(diagnosis.checks.iter().all(|check| check.remedy.is_some()));
     insta::assert_snapshot!(told(&bare, folder.path()));
+}
+
+#[test]
+fn a_folder_that_takes_no_runs_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = good_host(folder.path());
+    host.refusal = Some("Permission denied".to_owned());
+    let told = told(&host, folder.path());
+    assert!(
+        told.contains("nothing can be written to DIR/out: Permission denied"),
+        "{told}"
+    );
+    assert!(told.contains("`--out DIR`"), "{told}");
+}
+
+#[test]
+fn what_the_machines_of_a_plan_take_is_looked_for_before_anything_is_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = good_host(folder.path());
+    let matrix = MatrixFile::built_in("quick").unwrap();
+    let cells = |only: &str| {
+        let filter = Filter {
+            only: vec![only.parse().unwrap()],
+            skip: Vec::new(),
+        };
+        Plan::new("quick", &matrix, None, &filter).unwrap().cells
+    };
+    assert_eq!(lacks_for(&cells("*"), &host.path), [""; 0]);
+    fs::remove_file(folder.path().join("bin/mkfs.btrfs")).unwrap();
+    assert_eq!(lacks_for(&cells("storage=vfs"), &host.path), [""; 0]);
+    insta::assert_snapshot!(lacks_for(&cells("*"), &host.path).join("\n"), @"`mkfs.btrfs`, which makes the disks of btrfs cells, is not in PATH: install the package `btrfs-progs`");
+    assert!(lacks_for(&cells("storage=vfs"), &[])[0].contains("`qemu-system-x86`"));
 }
 
 #[test]

@@ -22,8 +22,19 @@ pub struct Rejudged {
 pub enum Changed {
     /// It says something else now.
     Yes,
+    /// It says something else, and was left so: a certificate stands over it.
+    Kept,
     /// It said so already.
     No,
+}
+
+/// Whether results that differ are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Only where no certificate becomes invalid by it.
+    UnlessCertified,
+    /// Whatever becomes of a certificate.
+    Always,
 }
 
 /// Why a folder can't be judged.
@@ -43,11 +54,12 @@ pub enum JudgeError {
     },
 }
 
-/// Judges the folder at `path` again, and stores the results where they differ.
+/// Judges the folder at `path` again, and stores the results where they differ and `write` lets
+/// them be.
 ///
 /// # Errors
 /// It is no run folder, or the results can't be stored.
-pub fn rejudge(path: &Path) -> Result<Rejudged, JudgeError> {
+pub fn rejudge(path: &Path, write: Write) -> Result<Rejudged, JudgeError> {
     let results = judge_as_of(path, None)?;
     let stored = match std::fs::read(path.join(name::RESULTS)) {
         Ok(bytes) => serde_json::from_slice::<Results>(&bytes).ok(),
@@ -55,6 +67,8 @@ pub fn rejudge(path: &Path) -> Result<Rejudged, JudgeError> {
     };
     let changed = if stored.as_ref() == Some(&results) {
         Changed::No
+    } else if write == Write::UnlessCertified && path.join(name::CERTIFICATE).exists() {
+        Changed::Kept
     } else {
         store(path, &results)?;
         Changed::Yes

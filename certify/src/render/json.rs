@@ -12,6 +12,7 @@ struct Document<'a> {
     harness: &'a str,
     host: &'a str,
     accelerator: &'a str,
+    took_ms: u64,
     results: &'a matrix::results::Results,
 }
 
@@ -22,7 +23,8 @@ pub(super) fn render(report: &Report) -> String {
         harness,
         host,
         accelerator,
-        excluded: _,
+        left_out: _,
+        took_ms,
     } = &report.about;
     let document = Document {
         schema: "seaworthy.report/1",
@@ -31,6 +33,7 @@ pub(super) fn render(report: &Report) -> String {
         harness,
         host,
         accelerator,
+        took_ms: *took_ms,
         results: &report.results,
     };
     // The types hold no map with keys that JSON lacks, so serialising them cannot fail.

@@ -19,6 +19,7 @@ use std::io;
 use std::path::Path;
 
 use matrix::cell::CellId;
+use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::{CellResult, Results, Selftest};
 
 pub use from_run::write_report;
@@ -48,8 +49,28 @@ pub struct About {
     pub host: String,
     /// What executed the guests and why, in a line (`TCG (kvm failed: …)`).
     pub accelerator: String,
-    /// Points of the matrix that were not planned as cells, and why.
-    pub excluded: Vec<(String, String)>,
+    /// Cells of the matrix that nobody asked for, by the reason why they are not there.
+    pub left_out: Vec<(String, Vec<CellId>)>,
+    /// How long machines were at work for it, in milliseconds; pauses before it was resumed aside.
+    pub took_ms: u64,
+}
+
+impl Report {
+    /// How long a cell took, for people; none where no machine was started.
+    fn took(&self, cell: &CellResult) -> Option<String> {
+        let evidence = self.evidence.get(&cell.id)?;
+        (evidence.took_ms > 0).then(|| duration(evidence.took_ms))
+    }
+
+    /// The cells, neighbours together of which nothing but one reason is known: it is told once.
+    fn by_reason(&self) -> impl Iterator<Item = &[CellResult]> {
+        let is_bare = |cell: &CellResult| {
+            cell.case_results.is_empty() && !self.evidence.contains_key(&cell.id)
+        };
+        (self.results.cells).chunk_by(move |a, b| {
+            is_bare(a) && is_bare(b) && a.verdict == b.verdict && a.reasons == b.reasons
+        })
+    }
 }
 
 /// What stands behind a cell's verdict.
@@ -61,6 +82,9 @@ pub struct Evidence {
     pub console_cut: u64,
     /// Requirements of the system that are not met, as `(id, state, remedy)`.
     pub gaps: Vec<Gap>,
+    /// How long its machines were at work, from the start of the first to the end of the cell, in
+    /// milliseconds.
+    pub took_ms: u64,
 }
 
 /// A requirement of the system that a cell does not meet.
@@ -131,6 +155,37 @@ fn area(case_id: &str) -> &str {
     case_id.split_once('.').map_or(case_id, |(area, _)| area)
 }
 
+/// Cases in their order, those that one cause broke together: it is told once, for all of them.
+fn by_cause<'a>(cases: impl IntoIterator<Item = &'a CaseResult>) -> Vec<Vec<&'a CaseResult>> {
+    let mut groups: Vec<Vec<&CaseResult>> = Vec::new();
+    for case in cases {
+        let is_alike = |group: &&mut Vec<&CaseResult>| {
+            group.first().is_some_and(|first| {
+                first.outcome == Outcome::Broken
+                    && first.outcome == case.outcome
+                    && first.detail == case.detail
+            })
+        };
+        match groups.iter_mut().find(is_alike) {
+            Some(group) => group.push(case),
+            None => groups.push(vec![case]),
+        }
+    }
+    groups
+}
+
+/// The names of a group of cases; of a large one its size.
+fn names(group: &[&CaseResult], quote: &str) -> String {
+    const NAMED: usize = 5;
+    if group.len() > NAMED {
+        return plural(group.len(), "case");
+    }
+    let names = group
+        .iter()
+        .map(|case| format!("{quote}{}{quote}", case.id));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// `1 case`, `2 cases`.
 pub(crate) fn plural(n: usize, one: &str) -> String {
     if n == 1 {
@@ -140,13 +195,53 @@ pub(crate) fn plural(n: usize, one: &str) -> String {
     }
 }
 
-/// A duration for people: milliseconds below a second, seconds from there on.
+/// A duration for people: milliseconds below a second, minutes from 100 seconds on.
 fn duration(ms: u64) -> String {
-    if ms < 1000 {
-        format!("{ms} ms")
-    } else {
-        format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..100_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
     }
+}
+
+/// What executed the guests, without why nothing better did: QEMU's own words are for whoever
+/// looks for them.
+pub fn accelerator_in_short(accelerator: &str) -> String {
+    match accelerator.split_once(" (kvm failed: ") {
+        Some((name, _)) => format!("{name}, as KVM does not work there"),
+        None => accelerator.to_owned(),
+    }
+}
+
+/// Text taken apart at its code spans: what stands between backticks is code. Text whose
+/// backticks are no pairs, each around something, is all prose.
+fn spans(text: &str) -> Vec<Span<'_>> {
+    let parts: Vec<&str> = text.split('`').collect();
+    let inner = parts.get(1..parts.len() - 1).unwrap_or_default();
+    if parts.len() % 2 == 0
+        || inner
+            .iter()
+            .any(|part| part.is_empty() || part.contains('\n'))
+    {
+        return vec![Span::Prose(text)];
+    }
+    let is_code = [false, true].into_iter().cycle();
+    (parts.into_iter().zip(is_code))
+        .map(|(part, is_code)| {
+            if is_code {
+                Span::Code(part)
+            } else {
+                Span::Prose(part)
+            }
+        })
+        .collect()
+}
+
+/// A part of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Span<'a> {
+    Prose(&'a str),
+    Code(&'a str),
 }
 
 /// The one sentence that sums up the run.
@@ -198,4 +293,35 @@ fn boot(cell: &CellResult) -> String {
             format!("{} ({}{from})", duration(ms), cell.accelerator)
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_broke_many_cases_is_told_once() {
+        let case = |id: &str, outcome, detail: &str| CaseResult {
+            id: id.to_owned(),
+            requirement: Vec::new(),
+            outcome,
+            ms: 0,
+            detail: detail.to_owned(),
+        };
+        let mut cases = vec![
+            case("a", Outcome::Broken, "no outcome"),
+            case("b", Outcome::Fail, "no limit"),
+            case("c", Outcome::Fail, "no limit"),
+            case("d", Outcome::Broken, "no outcome"),
+        ];
+        let told = |cases: &[CaseResult]| -> Vec<String> {
+            let groups = by_cause(cases);
+            groups.iter().map(|group| names(group, "`")).collect()
+        };
+        assert_eq!(told(&cases), ["`a`, `d`", "`b`", "`c`"]);
+        for id in 0..156 {
+            cases.push(case(&id.to_string(), Outcome::Broken, "no outcome"));
+        }
+        assert_eq!(told(&cases), ["158 cases", "`b`", "`c`"]);
+    }
 }

@@ -23,12 +23,14 @@ pub(super) fn report() -> Report {
     }
     let evidence = cells
         .iter()
+        .filter(|cell| cell.boot_ms.is_some())
         .map(|cell| {
             let evidence = Evidence {
                 console:
                     "[    0.000000] Linux version 6.1\n[    1.200000] \u{1b}[1mREADY\u{1b}[0m\n"
                         .to_owned(),
                 console_cut: 2048,
+                took_ms: 41_250,
                 gaps: vec![Gap {
                     id: "kernel.cgroup.hugetlb".to_owned(),
                     level: "may".to_owned(),
@@ -58,11 +60,12 @@ pub(super) fn report() -> Report {
             started: "2026-11-24T12:00:00Z".to_owned(),
             harness: "0.1.0".to_owned(),
             host: "Linux 6.18.0, 2 processors, 24 GiB".to_owned(),
-            accelerator: "tcg (kvm failed: no answer within 10 s)".to_owned(),
-            excluded: vec![(
-                "debian-13/6.12/amd64/overlay/v1".to_owned(),
-                "the kernel has no memory controller on cgroup v1".to_owned(),
+            accelerator: "TCG (kvm failed: no answer within 10 s)".to_owned(),
+            left_out: vec![(
+                "left out by `--skip storage=vfs`".to_owned(),
+                vec!["debian-12/6.1/amd64/vfs/v2".parse().unwrap()],
             )],
+            took_ms: 157_789,
         },
         evidence,
     }
@@ -137,13 +140,17 @@ fn cells() -> Vec<CellResult> {
             "debian-13/6.12/amd64/overlay/v2",
             Verdict::NotTested,
             &["the machine failed twice: kernel panic: VFS: Unable to mount root fs"],
-            vec![case(
-                "lifecycle.exit-status",
-                Outcome::Broken,
-                0,
-                "the guest is gone",
-            )],
+            vec![
+                case(
+                    "lifecycle.exit-status",
+                    Outcome::Broken,
+                    0,
+                    "the guest is gone",
+                ),
+                case("lifecycle.wait", Outcome::Broken, 0, "the guest is gone"),
+            ],
         ),
+        unsupported("debian-12/6.1/amd64/aufs/v2"),
         unsupported("debian-13/6.12/amd64/aufs/v2"),
     ]
 }
@@ -181,7 +188,7 @@ fn unsupported(id: &str) -> CellResult {
         ..cell(
             id,
             Verdict::Unsupported,
-            &["kernel.storage.aufs is absent: AUFS was never in mainline; use overlay"],
+            &["`kernel.storage.aufs` is absent: AUFS was never in mainline; use overlay"],
             Vec::new(),
         )
     }

@@ -6,7 +6,7 @@ use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::CellResult;
 use matrix::verdict::Verdict;
 
-use super::{Report, boot, headline};
+use super::{Report, by_cause, duration, headline, names};
 
 /// Whether the text may carry ANSI colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,41 +33,50 @@ pub fn summary(report: &Report, colour: Colour) -> String {
         .max()
         .unwrap_or(4);
     let mut out = String::new();
-    for cell in &results.cells {
-        // Writing into a String cannot fail.
-        let _ = writeln!(
-            out,
-            "{}  {:<width$}  {:>3} pass {:>2} fail {:>2} flaky {:>2} skip {:>2} broken  {}",
-            paint(cell.verdict, &format!("{:<22}", cell.verdict), colour),
-            cell.id,
-            cell.cases.pass,
-            cell.cases.fail,
-            cell.cases.flaky,
-            cell.cases.skip,
-            cell.cases.broken,
-            boot(cell),
-        );
+    for cells in report.by_reason() {
+        for cell in cells {
+            // Writing into a String cannot fail.
+            let _ = writeln!(
+                out,
+                "{}  {:<width$}  {:>3} pass {:>2} fail {:>2} flaky {:>2} skip {:>2} broken  {}",
+                paint(cell.verdict, &format!("{:<22}", cell.verdict), colour),
+                cell.id,
+                cell.cases.pass,
+                cell.cases.fail,
+                cell.cases.flaky,
+                cell.cases.skip,
+                cell.cases.broken,
+                (report.took(cell)).map_or_else(
+                    || "not run".to_owned(),
+                    |took| { format!("in {took} ({})", cell.accelerator) }
+                ),
+            );
+        }
+        let Some(cell) = cells.last() else { continue };
         for reason in &cell.reasons {
             let _ = writeln!(out, "    {}", reason.replace('\n', "\n    "));
         }
-        for case in &cell.case_results {
-            let is_bad = matches!(
+        let is_bad = |case: &&CaseResult| {
+            matches!(
                 case.outcome,
                 Outcome::Fail | Outcome::Flaky | Outcome::Broken
-            );
-            if is_bad && !is_told(cell, case) {
-                let detail = case.detail.replace('\n', "\n        ");
-                let _ = writeln!(out, "    {} {}: {detail}", case.outcome, case.id);
+            )
+        };
+        for group in by_cause(cell.case_results.iter().filter(is_bad)) {
+            if let Some(first) = group.first().filter(|first| !is_told(cell, first)) {
+                let detail = first.detail.replace('\n', "\n        ");
+                let _ = writeln!(out, "    {} {}: {detail}", first.outcome, names(&group, ""));
             }
         }
     }
     let _ = writeln!(
         out,
-        "\n{} {}: {}\n{}.",
+        "\n{} {}: {}\n{}; in {}.",
         results.engine.name,
         results.engine.version,
         paint(results.verdict, results.verdict.name(), colour),
         headline(results),
+        duration(report.about.took_ms),
     );
     for reason in &results.reasons {
         let _ = writeln!(out, "{reason}");

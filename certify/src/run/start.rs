@@ -36,10 +36,19 @@ pub struct Begun {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The folder is somebody else's.
-    #[error("{} is not empty and not a run folder: give another `--out`", path.display())]
+    #[error("{} is {}: give another `--out`", path.display(), if path.is_dir() { "not empty and not a run folder" } else { "no folder" })]
     Foreign {
         /// The folder.
         path: PathBuf,
+    },
+    /// Nothing can be written there.
+    #[error("nothing can be written to {}: give another folder with `--out DIR`", path.display())]
+    NotWritable {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
     },
     /// The file system refused.
     #[error("{} can't be {verb}", path.display())]
@@ -150,6 +159,24 @@ pub fn begin(
     })
 }
 
+/// Sees that something can be written where the folder is, or will be, and leaves no trace.
+///
+/// # Errors
+/// Nothing can.
+pub fn check_writable(path: &Path) -> Result<(), StartError> {
+    let tried = std::path::absolute(path).and_then(|whole| {
+        let there = whole.ancestors().find(|ancestor| ancestor.exists());
+        tempfile::tempfile_in(there.unwrap_or(&whole))
+    });
+    match tried {
+        Ok(_) => Ok(()),
+        Err(source) => Err(StartError::NotWritable {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// Refuses a folder that holds anything but an earlier run; it need not be there.
 ///
 /// # Errors
@@ -249,10 +276,15 @@ fn compare(path: &Path, was: &RunFacts, is: &RunFacts) -> Result<(), StartError>
         )
     };
     let plan = |run: &RunFacts| {
+        let other = if std::ptr::eq(run, was) { is } else { was };
+        let mut own = run.plan.cells.iter();
+        let own = own.find(|cell| !other.plan.cells.contains(cell));
+        let own = own.map(|cell| format!(", with `{}`", cell.id));
         format!(
-            "matrix {} of {} cells",
+            "matrix {} of {}{}",
             run.plan.matrix,
-            run.plan.cells.len()
+            super::listing::cells(run.plan.cells.len()),
+            own.unwrap_or_default()
         )
     };
     let size = |run: &RunFacts| match run.machine {

@@ -490,7 +490,14 @@ fn what_was_left_out_by_selection_is_said_and_held_against_a_strict_policy() {
     assert_eq!(results.verdict, Verdict::NotTested);
     assert_eq!(
         results.reasons,
-        ["1 cell of the matrix left out by selection"]
+        [
+            "1 cell of the matrix left out by selection".to_owned(),
+            format!(
+                "policy `{}` demands 1 of those that were left out, `{}` for one",
+                scene.policy.name,
+                scene.plan.excluded.last().unwrap().id
+            )
+        ]
     );
     assert!(
         results
@@ -500,6 +507,21 @@ fn what_was_left_out_by_selection_is_said_and_held_against_a_strict_policy() {
     );
     scene.policy.cells.left_out = Lenience::Tolerate;
     assert_eq!(scene.judge().verdict, Verdict::Certified);
+}
+
+#[test]
+fn what_was_left_out_is_counted_as_the_plan_counts_it() {
+    let filter = Filter {
+        only: vec!["kernel=6.1".parse().unwrap()],
+        skip: Vec::new(),
+    };
+    let mut scene = Scene::new();
+    let matrix = MatrixFile::built_in("quick").unwrap();
+    scene.plan = Plan::new("quick", &matrix, None, &filter).unwrap();
+    scene.policy.cells.left_out = Lenience::Tolerate;
+    let reasons = scene.judge().reasons;
+    let told = "12 cells of the matrix left out by selection".to_owned();
+    assert!(reasons.contains(&told), "{reasons:?}");
 }
 
 /// Two cells of an engine whose fault the second case must catch.

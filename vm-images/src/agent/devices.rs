@@ -21,7 +21,7 @@ pub(super) const DEVICE_WITHIN: Duration = Duration::from_secs(30);
 pub(super) enum DeviceError {
     #[error("can't watch /dev")]
     Watch(#[source] io::Error),
-    #[error("{what} did not appear within {} s: is the driver in the kernel or among its modules?", .within.as_secs())]
+    #[error("{what} did not appear within {} s: is its driver built into the kernel, or among its modules (`--modules DIR`)?", .within.as_secs())]
     Absent { what: String, within: Duration },
 }
 

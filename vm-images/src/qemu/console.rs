@@ -92,7 +92,13 @@ impl Console {
         match &mut self.found {
             None => {
                 if let Some(kind) = recognise(message) {
-                    let skipped = self.tail.len().saturating_sub(BEFORE);
+                    // The init process says all itself; the kernel's lines before are of no help.
+                    let before = if kind == TroubleKind::InitFailed {
+                        0
+                    } else {
+                        BEFORE
+                    };
+                    let skipped = self.tail.len().saturating_sub(before);
                     let mut lines: Vec<String> = self.tail.iter().skip(skipped).cloned().collect();
                     lines.push(line.clone());
                     self.found = Some(Found {
@@ -247,6 +253,17 @@ mod tests {
         ] {
             assert_eq!(kind(line), Some(expected), "{line}");
         }
+    }
+
+    #[test]
+    fn a_guest_that_could_not_be_set_up_shows_why_and_nothing_else() {
+        let console = read(
+            "[    0.9] Run /init as init process\n[    1.0] random: crng init done\nseaworthy-init: failed: /dev/vda did not appear\n",
+        );
+        assert_eq!(
+            console.trouble().unwrap().excerpt,
+            "seaworthy-init: failed: /dev/vda did not appear"
+        );
     }
 
     #[test]

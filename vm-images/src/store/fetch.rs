@@ -251,8 +251,10 @@ impl Session<'_> {
         if let Some(mirror) = &self.source.mirror {
             match (release.check_dates(self.source.now), mirror.validity()) {
                 (Ok(()), _) => {}
-                (Err(error @ IndexError::Expired { .. }), Validity::Waived) => {
-                    self.warn(&format!("{error}: accepted, as told"));
+                (Err(IndexError::Expired { suite, valid_until }), Validity::Waived) => {
+                    self.warn(&format!(
+                        "the index of {suite} expired on {valid_until}: taken nonetheless, as `--accept-expired` or apt's `Check-Valid-Until` says"
+                    ));
                 }
                 (Err(error), _) => return Err(error.into()),
             }

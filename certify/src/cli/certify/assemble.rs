@@ -6,7 +6,7 @@ use std::sync::Arc;
 use matrix::axis::TargetKind;
 use matrix::event::Entry;
 use matrix::modules::ModuleList;
-use matrix::plan::Plan;
+use matrix::plan::{NEWEST, Plan};
 use matrix::policy::Policy;
 use tokio::runtime::Runtime;
 use vm_images::catalogue::Wanted;
@@ -15,8 +15,10 @@ use vm_images::qemu::{Acceleration, kvm};
 use vm_images::store::ImageStore;
 
 use super::super::image::fetch;
+use super::super::matrix::settle;
 use super::{AcceleratorChoice, Args, Failure, InputContext, selftest};
 use crate::adapter::{self, AdapterError, Cli, EngineKind, Setup};
+use crate::doctor;
 use crate::journal;
 use crate::provision::kernels::Get;
 use crate::provision::{
@@ -44,6 +46,11 @@ pub(super) fn assemble(
     let own = args.matrix.own_kernel(&store)?;
     let mut plan = args.matrix.plan(own.as_ref())?;
     refuse_what_cannot_be_run(args, &plan)?;
+    if let Some(lacking) = doctor::lacks_for(&plan.cells, &doctor::program_path()).first() {
+        return Err(Failure::Harness(anyhow::anyhow!(
+            "{lacking} (`seaworthy doctor` looks at everything; `--matrix here` needs no virtual machine)"
+        )));
+    }
     let programs = Arc::new(match &args.seaworthy_path {
         Some(path) => Programs::at(&std::path::absolute(path)?)?,
         None => Programs::running()?,
@@ -60,6 +67,11 @@ pub(super) fn assemble(
     let mut machine = None;
     if uses(&plan, TargetKind::Micro) {
         let had = kernels_for(args, &store, &mut plan, own.as_ref())?;
+        // Nothing was fetched for cells that are not run: they are called as `plan` calls them. A
+        // cell that is run and still without a series keeps the name that its failure is kept by.
+        if plan.cells.iter().all(|cell| cell.kernel != NEWEST) {
+            settle(&mut plan, &store)?;
+        }
         kernels = had.facts();
         qemu = had.any().map(|kernel| kvm::qemu_version(kernel.arch));
         machine = Some(args.size.machine());

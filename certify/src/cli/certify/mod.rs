@@ -39,8 +39,17 @@ Examples:
   seaworthy certify --selftest-report selftest.json   with the proof that the suites can fail
   seaworthy certify --resume                          go on where an earlier run ended, or was killed
 
+Policies:
+  preview      every case that applies passes, on every cell that was asked for and whose system
+               can run it; a case that passed when it ran again is lived with
+  candidate    no cell of the matrix is left out or unsupported; a case that failed once is a
+               failure; only what a kernel lacks may be skipped
+  production   as candidate, and nothing is skipped but what belongs to cgroup v1
+AUFS cells count for none of them.
+
 Exit codes: 0 certified; 1 not certified; 2 wrong use or bad input; 3 there is no verdict, because
-a machine or the harness failed or the run was interrupted.")]
+a machine or the harness failed, the run was interrupted, or cells that the policy demands were
+not tested.")]
 pub(super) struct Args {
     #[command(flatten)]
     matrix: MatrixArgs,
@@ -123,7 +132,9 @@ enum AcceleratorChoice {
 
 pub(super) fn run(args: &Args) -> Result<Answer, Failure> {
     let policy = config::policy(&args.policy, config::own_folder().as_deref()).or_bad_input()?;
-    start::check_folder(&args.out).map_err(start_failure)?;
+    start::check_folder(&args.out)
+        .and_then(|()| start::check_writable(&args.out))
+        .map_err(start_failure)?;
     if args.resume && !args.out.join(name::RUN).exists() {
         let out = args.out.display();
         terminal::message(&format!("nothing to resume in {out}: the run begins anew"));
@@ -168,7 +179,7 @@ pub(super) fn answer(verdict: Verdict) -> Result<Answer, Failure> {
         Verdict::Certified | Verdict::CertifiedWithWaivers => Ok(Answer::Yes),
         Verdict::NotCertified | Verdict::Unsupported => Ok(Answer::No),
         Verdict::NotTested => Err(Failure::Harness(anyhow::anyhow!(
-            "there is no verdict: cells that the policy demands were not tested, for the reasons above"
+            "there is no verdict: cells that the policy demands were not tested, for the reasons given"
         ))),
     }
 }
@@ -198,7 +209,7 @@ fn announce(facts: &RunFacts) {
         facts.plan.matrix,
         cells(facts.plan.cells.len()),
         facts.policy.name,
-        facts.accelerator,
+        render::accelerator_in_short(&facts.accelerator),
     ));
 }
 
@@ -230,6 +241,7 @@ fn tell(args: &Args, certified: &Certified, lifetime: Lifetime) -> Result<(), Fa
 fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Foreign { .. }
+        | StartError::NotWritable { .. }
         | StartError::Aside { .. }
         | StartError::Earlier(_)
         | StartError::Other { .. }

@@ -6,12 +6,19 @@ use matrix::results::{SELFTEST_SCHEMA, Selftest};
 
 use super::{Failure, InputContext};
 use crate::run::facts::ProgramFacts;
-use crate::run::folder::read_document;
+use crate::run::folder::{FolderError, read_document};
 
 /// The report of a self-test of one of `programs`: of another's suites it would prove nothing.
 pub(super) fn selftest(path: &Path, programs: &[ProgramFacts]) -> Result<Selftest, Failure> {
-    let selftest: Selftest = read_document(path).or_bad_input()?;
     let refuse = |why: String| Failure::Input(anyhow::anyhow!("{}: {why}", path.display()));
+    let selftest: Selftest = match read_document(path) {
+        Err(FolderError::Document { source, .. }) => {
+            return Err(refuse(format!(
+                "it is no report of a self-test ({source}): make one with `seaworthy selftest --format json >FILE`"
+            )));
+        }
+        document => document.or_bad_input()?,
+    };
     if selftest.schema != SELFTEST_SCHEMA {
         return Err(refuse(format!("its schema is not `{SELFTEST_SCHEMA}`")));
     }

@@ -1,6 +1,7 @@
 //! How large machines are, and how many run at a time.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
 
 use crate::run::facts::MachineSize;
 
@@ -9,21 +10,32 @@ const OVERHEAD_MIB: u64 = 160;
 
 /// The least memory of a guest: cases that overrun a limit take 256 MiB if there is none, and that
 /// must be the engine's failure, not the guest's end.
-const LEAST_MIB: i64 = 512;
+const LEAST_MIB: u32 = 512;
 
 /// Size and number of machines.
 #[derive(Debug, clap::Args)]
 pub(super) struct SizeArgs {
     /// How many virtual machines run at a time [default: by processors and free memory]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = above_zero::<NonZeroUsize>)]
     jobs: Option<NonZeroUsize>,
     /// The memory of each virtual machine, in MiB; at least 512, or an engine that limits no memory
     /// brings down the machine instead of failing
-    #[arg(long, value_name = "MIB", default_value_t = 768, value_parser = clap::value_parser!(u32).range(LEAST_MIB..))]
+    #[arg(long, value_name = "MIB", default_value_t = 768, value_parser = memory)]
     memory: u32,
     /// The processors of each virtual machine
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = above_zero::<NonZeroU32>)]
     cpus: NonZeroU32,
+}
+
+fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {
+    text.parse().map_err(|_| "expected a whole number above 0")
+}
+
+fn memory(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(mib) if mib >= LEAST_MIB => Ok(mib),
+        Ok(_) | Err(_) => Err(format!("expected a number of MiB, {LEAST_MIB} or more")),
+    }
 }
 
 impl SizeArgs {

@@ -139,6 +139,10 @@ fn a_reader_clicks_from_the_matrix_to_the_failing_case() {
     std::fs::write(&page, super::render(&sample::report())).unwrap();
     let browser = Browser::open(&page);
 
+    let open = "return [...document.querySelectorAll('details.cell[open]')].map((c) => c.id)";
+    let failed = json!(["cell-debian-12_6.1_amd64_overlay_v2"]);
+    assert_eq!(browser.run(open), failed, "what failed is open at first");
+
     browser.click(r#"a.cell[data-verdict="not-certified"]"#);
     // The script opens the cell in a task of its own; the click's answer may come before it.
     let failing = browser.post(
@@ -163,6 +167,16 @@ fn a_reader_clicks_from_the_matrix_to_the_failing_case() {
         "return [...document.querySelectorAll('details.cell')].filter((c) => !c.hidden).map((c) => c.id)",
     );
     assert_eq!(shown, json!(["cell-debian-12_6.1_amd64_btrfs_v2"]));
+    let height = browser.run(
+        "return document.querySelector('#cell-debian-12_6\\\\.1_amd64_btrfs_v2 tr.case').getBoundingClientRect().height",
+    );
+    assert!(height.as_f64() > Some(0.0), "what matches is in sight");
+    browser.run(
+        "const box = document.getElementById('filter-text');
+         box.value = '';
+         box.dispatchEvent(new Event('input'));",
+    );
+    assert_eq!(browser.run(open), failed, "and folded again");
 
     let overflow = browser.run("return document.documentElement.scrollWidth - window.innerWidth");
     assert!(

@@ -1,32 +1,87 @@
-//! One cell, folded: its reasons, cases by area, gaps of the system, and console.
+//! One cell, folded unless it failed: its reasons, what did not pass, all other cases by area, gaps
+//! of the system, and console. Cells of which nothing but one reason is known share one place.
 
 use maud::{Markup, html};
 
 use matrix::outcome::{CaseResult, Outcome};
 use matrix::results::CellResult;
+use matrix::verdict::Verdict;
 
-use super::super::{Evidence, area, boot, duration};
-use super::{anchor, mark};
+use super::super::{Evidence, Report, area, boot, by_cause, duration};
+use super::{anchor, mark, prose};
 
-pub(super) fn cell(cell: &CellResult, evidence: Option<&Evidence>) -> Markup {
+pub(super) fn cell(alike: &[CellResult], report: &Report) -> Markup {
+    let Some((cell, others)) = alike.split_first() else {
+        return html! {};
+    };
+    let has_failed = cell.verdict == Verdict::NotCertified;
     html! {
-        details.cell id=(anchor(&cell.id)) data-verdict=(cell.verdict) {
+        details.cell id=(anchor(&cell.id)) data-verdict=(cell.verdict) open[has_failed] {
             summary {
                 span.badge data-verdict=(cell.verdict) { (mark(cell.verdict)) " " (cell.verdict) } " "
                 code { (cell.id) } " "
+                @for other in others { code id=(anchor(&other.id)) { (other.id) } " " }
                 span.counts { (counts(cell)) }
             }
             @if !cell.reasons.is_empty() {
-                ul.reasons { @for reason in &cell.reasons { li { (reason) } } }
+                ul.reasons { @for reason in &cell.reasons { li { (prose(reason)) } } }
             }
-            p.facts {
-                "Kernel " (cell.kernel_release.as_deref().unwrap_or("never answered"))
-                " · " (cell.target) " target · boot " (boot(cell))
+            @if cell.boot_ms.is_some() || !cell.case_results.is_empty() {
+                p.facts {
+                    "Kernel " (cell.kernel_release.as_deref().unwrap_or("never answered"))
+                    " · " (cell.target) " target · boot " (boot(cell))
+                    @if let Some(took) = report.took(cell) { " · took " (took) }
+                }
             }
-            @for (name, cases) in by_area(&cell.case_results) { (area_table(name, &cases)) }
-            @if let Some(evidence) = evidence { (behind(evidence)) }
+            (cases(&cell.case_results))
+            @if let Some(evidence) = report.evidence.get(&cell.id) { (behind(evidence)) }
         }
     }
+}
+
+/// What did not pass first; the rest is folded then.
+fn cases(cases: &[CaseResult]) -> Markup {
+    let (fine, bad): (Vec<&CaseResult>, Vec<&CaseResult>) =
+        (cases.iter()).partition(|case| matches!(case.outcome, Outcome::Pass | Outcome::Skip));
+    let (alone, broken): (Vec<_>, Vec<_>) =
+        (by_cause(bad).into_iter()).partition(|group| group.len() == 1);
+    let alone = alone.concat();
+    let areas = html! {
+        @for (name, cases) in by_area(&fine) { (table(name, &cases, Detail::Each)) }
+    };
+    html! {
+        @if !alone.is_empty() { (table("Not passed", &alone, Detail::Each)) }
+        @for group in &broken { (broken_alike(group)) }
+        @if alone.is_empty() && broken.is_empty() {
+            (areas)
+        } @else if !fine.is_empty() {
+            details.more { summary { (fine.len()) " others, passed or skipped" } (areas) }
+        }
+    }
+}
+
+/// Cases that one cause broke: it stands above them.
+fn broken_alike(group: &[&CaseResult]) -> Markup {
+    html! {
+        @if let Some(first) = group.first() {
+            details.more {
+                summary {
+                    span.count data-outcome=(first.outcome) { (group.len()) " " (first.outcome) } " "
+                    (prose(&first.detail))
+                }
+                (table("Not passed", group, Detail::Above))
+            }
+        }
+    }
+}
+
+/// Where the words of cases are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// At each case.
+    Each,
+    /// Above all of them.
+    Above,
 }
 
 fn counts(cell: &CellResult) -> Markup {
@@ -39,9 +94,9 @@ fn counts(cell: &CellResult) -> Markup {
 }
 
 /// The cases by area, areas in the order in which they first come up.
-fn by_area(cases: &[CaseResult]) -> Vec<(&str, Vec<&CaseResult>)> {
+fn by_area<'a>(cases: &[&'a CaseResult]) -> Vec<(&'a str, Vec<&'a CaseResult>)> {
     let mut areas: Vec<(&str, Vec<&CaseResult>)> = Vec::new();
-    for case in cases {
+    for &case in cases {
         let name = area(&case.id);
         match areas.iter_mut().find(|(known, _)| *known == name) {
             Some((_, list)) => list.push(case),
@@ -51,7 +106,7 @@ fn by_area(cases: &[CaseResult]) -> Vec<(&str, Vec<&CaseResult>)> {
     areas
 }
 
-fn area_table(name: &str, cases: &[&CaseResult]) -> Markup {
+fn table(name: &str, cases: &[&CaseResult], detail: Detail) -> Markup {
     html! {
         div.scroll {
             table.cases {
@@ -62,7 +117,7 @@ fn area_table(name: &str, cases: &[&CaseResult]) -> Markup {
                         tr.case data-outcome=(case.outcome) {
                             th scope="row" {
                                 code { (case.id) }
-                                @if !case.detail.is_empty() { pre.detail { (case.detail) } }
+                                @if detail == Detail::Each && !case.detail.is_empty() { pre.detail { (case.detail) } }
                             }
                             td { span.count data-outcome=(case.outcome) { (case.outcome) } }
                             td.number { (duration(case.ms)) }
@@ -81,7 +136,7 @@ fn behind(evidence: &Evidence) -> Markup {
             details.gaps {
                 summary { "What this system lacks (" (evidence.gaps.len()) ")" }
                 ul { @for gap in &evidence.gaps {
-                    li { code { (gap.id) } " (" (gap.level) "): " (gap.remedy) }
+                    li { code { (gap.id) } " (" (gap.level) "): " (prose(&gap.remedy)) }
                 } }
             }
         }

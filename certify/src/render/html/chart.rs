@@ -3,18 +3,18 @@
 use maud::{Markup, html};
 
 use matrix::outcome::{Counts, Outcome};
-use matrix::results::Results;
+use matrix::results::{CellResult, Results};
 
-use super::super::{area, duration};
+use super::super::{Report, area, boot, duration};
 
 /// Height of a row, in the units of the view box.
 const ROW: usize = 22;
 /// Width of the labels at the left.
-const LABELS: usize = 230;
+const LABELS: usize = 216;
 /// Width of the longest bar.
-const BARS: usize = 270;
+const BARS: usize = 150;
 /// Width of the whole drawing: figures stand behind the bars.
-const WIDTH: usize = LABELS + BARS + 70;
+const WIDTH: usize = LABELS + BARS + 60;
 
 /// How many cases of each area came to which outcome, over all cells, as stacked bars.
 pub(super) fn outcomes_by_area(results: &Results) -> Markup {
@@ -51,24 +51,24 @@ pub(super) fn outcomes_by_area(results: &Results) -> Markup {
     )
 }
 
-/// How long each cell took to an answering agent, from the start of its kernel or from a snapshot.
-pub(super) fn boot_times(results: &Results) -> Markup {
-    let booted: Vec<_> = results
-        .cells
-        .iter()
-        .filter_map(|cell| Some((cell, cell.boot_ms?)))
+/// How long each cell took: its machine, the support check and the cases.
+pub(super) fn times(report: &Report) -> Markup {
+    let evidence = |cell: &CellResult| report.evidence.get(&cell.id).map(|known| known.took_ms);
+    let cells = report.results.cells.iter();
+    let ran: Vec<_> = (cells.filter_map(|cell| Some((cell, evidence(cell)?))))
+        .filter(|(cell, _)| cell.boot_ms.is_some() || !cell.case_results.is_empty())
         .collect();
-    let longest = booted.iter().map(|(_, ms)| *ms).max().unwrap_or(1).max(1);
+    let longest = ran.iter().map(|(_, ms)| *ms).max().unwrap_or(1).max(1);
     chart(
-        "Boot or restore to an answering agent",
-        "per cell",
-        booted.len(),
+        "Time of each cell",
+        "machine, check and cases",
+        ran.len(),
         &html! {
-            @for (row, (cell, ms)) in booted.iter().enumerate() {
+            @for (row, (cell, ms)) in ran.iter().enumerate() {
                 @let length = scaled(*ms, longest);
                 (label(row, cell.id.as_str()))
                 rect.bar x=(LABELS) y=(row * ROW + 4) width=(length) height=(ROW - 8) {
-                    title { (cell.id) ": " (duration(*ms)) " under " (cell.accelerator) @if cell.restored { ", from a snapshot" } }
+                    title { (cell.id) ": " (duration(*ms)) ", boot " (boot(cell)) }
                 }
                 (figure(row, length, &duration(*ms)))
             }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use matrix::cell::CellId;
 use matrix::results::CellResult;
 
-use super::super::{Report, duration};
+use super::super::Report;
 use super::{anchor, mark};
 
 /// A cell id taken apart at the storage driver: what names its row, and its column.
@@ -53,7 +53,7 @@ pub(super) fn grid(report: &Report) -> Markup {
                         tr {
                             th scope="row" { (row_name(row)) }
                             @for column in &columns {
-                                td { @if let Some(cell) = at(row, column) { (link(cell)) } }
+                                td data-storage=(column) { @if let Some(cell) = at(row, column) { (link(cell, report)) } }
                             }
                         }
                     }
@@ -74,7 +74,7 @@ fn row_name(row: &str) -> Markup {
     }
 }
 
-fn link(cell: &CellResult) -> Markup {
+fn link(cell: &CellResult, report: &Report) -> Markup {
     let failures = cell.cases.fail + cell.cases.flaky;
     html! {
         a.cell href={ "#" (anchor(&cell.id)) } data-verdict=(cell.verdict) title=(cell.id) {
@@ -87,9 +87,7 @@ fn link(cell: &CellResult) -> Markup {
                 } @else {
                     (cell.cases.pass) " of " (cell.cases.total()) " passed"
                 }
-                @if let Some(ms) = cell.boot_ms {
-                    " · " (duration(ms)) (if cell.restored { " restore" } else { " boot" })
-                }
+                @if let Some(took) = report.took(cell) { " · " (took) }
             }
         }
     }

@@ -15,7 +15,7 @@ use matrix::cell::CellId;
 use matrix::outcome::Outcome;
 use matrix::verdict::Verdict;
 
-use super::{Report, headline};
+use super::{Report, Span, accelerator_in_short, duration, headline, spans};
 
 pub(super) fn render(report: &Report) -> String {
     let results = &report.results;
@@ -49,15 +49,13 @@ pub(super) fn render(report: &Report) -> String {
                         h2 { "Charts" }
                         div.charts {
                             (chart::outcomes_by_area(results))
-                            (chart::boot_times(results))
+                            (chart::times(report))
                         }
                     }
                     section id="cells" {
                         h2 { "Cells" }
                         (filter())
-                        @for each in &results.cells {
-                            (cell::cell(each, report.evidence.get(&each.id)))
-                        }
+                        @for alike in report.by_reason() { (cell::cell(alike, report)) }
                         p.nothing hidden { "No cell or case matches the filter." }
                     }
                     (provenance(report))
@@ -80,12 +78,13 @@ fn banner(report: &Report) -> Markup {
             }
             p.headline { (headline(results)) "." }
             @if !results.reasons.is_empty() {
-                ul.reasons { @for reason in &results.reasons { li { (reason) } } }
+                ul.reasons { @for reason in &results.reasons { li { (prose(reason)) } } }
             }
             p.facts {
                 "Policy " code { (results.policy) } " · matrix " code { (report.about.matrix) }
                 " · started " time datetime=(report.about.started) { (report.about.started) }
-                " · guests under " (report.about.accelerator)
+                " · took " (duration(report.about.took_ms))
+                " · guests under " (accelerator_in_short(&report.about.accelerator))
             }
         }
     }
@@ -124,10 +123,13 @@ fn filter() -> Markup {
 fn provenance(report: &Report) -> Markup {
     let about = &report.about;
     html! {
-        @if !about.excluded.is_empty() {
-            section id="excluded" {
-                h2 { "Not in this matrix" }
-                ul { @for (id, reason) in &about.excluded { li { code { (id) } ": " (reason) } } }
+        @if !about.left_out.is_empty() {
+            section id="left-out" {
+                h2 { "Left out" }
+                @for (reason, ids) in &about.left_out {
+                    p { (prose(reason)) ":" }
+                    ul { @for id in ids { li { code { (id) } } } }
+                }
             }
         }
         section id="provenance" {
@@ -137,6 +139,7 @@ fn provenance(report: &Report) -> Markup {
                 dt { "SHA-256 of its binary" } dd { code.digest { (report.results.engine.sha256) } }
                 dt { "Harness" } dd { "Seaworthy " (about.harness) }
                 dt { "Host" } dd { (about.host) }
+                dt { "Guests ran under" } dd { (about.accelerator) }
                 dt { "Judge's own test" }
                 dd {
                     @match &report.results.selftest {
@@ -146,6 +149,18 @@ fn provenance(report: &Report) -> Markup {
                 }
                 dt { "Verify it yourself, offline" }
                 dd { code { "seaworthy verify certificate.dsse.json" } }
+            }
+        }
+    }
+}
+
+/// Text with its code spans as such.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for span in spans(text) {
+            @match span {
+                Span::Prose(text) => (text),
+                Span::Code(code) => code { (code) },
             }
         }
     }

@@ -7,11 +7,21 @@
   const expand = document.getElementById("expand");
 
   // A cell is shown when its name matches, or one of its cases does; its cases by outcome, too.
+  // Where a case is what matches, it is unfolded, and folded again when nothing is looked for.
+  const unfolded = new Set();
+  const unfold = (element) => {
+    if (element.open) return;
+    element.open = true;
+    unfolded.add(element);
+  };
   const filter = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
     const outcomes = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
     const isNarrowed = words.length > 0 || outcomes.size < boxes.length;
+    const isAboutCases = outcomes.size < boxes.length;
     let shown = 0;
+    unfolded.forEach((element) => { element.open = false; });
+    unfolded.clear();
     for (const cell of cells) {
       const name = cell.querySelector("summary").textContent.toLowerCase();
       const rest = words.filter((word) => !name.includes(word));
@@ -27,13 +37,20 @@
       }
       cell.hidden = isNarrowed && matches === 0 && !(rows.length === 0 && rest.length === 0 && outcomes.size === boxes.length);
       if (!cell.hidden) shown += 1;
+      if (matches > 0 && (rest.length > 0 || isAboutCases)) {
+        unfold(cell);
+        for (const more of cell.querySelectorAll("details.more")) {
+          if (more.querySelector("tr.case:not([hidden])")) unfold(more);
+        }
+      }
     }
     nothing.hidden = shown > 0;
   };
 
   const openTarget = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (target && target.matches("details")) {
+    const named = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = named && named.closest("details.cell");
+    if (target) {
       target.hidden = false;
       target.open = true;
       target.scrollIntoView();
@@ -50,14 +67,6 @@
     cells.forEach((cell) => { if (!cell.hidden) cell.open = open; });
     expand.textContent = open ? "Close all" : "Open all";
   });
-
-  // Paper can't be clicked: what is folded is printed unfolded, and folded again.
-  let folded = [];
-  window.addEventListener("beforeprint", () => {
-    folded = cells.filter((cell) => !cell.open);
-    folded.forEach((cell) => { cell.open = true; });
-  });
-  window.addEventListener("afterprint", () => folded.forEach((cell) => { cell.open = false; }));
 
   openTarget();
 })();
