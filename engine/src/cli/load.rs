@@ -7,6 +7,7 @@ use super::{Globals, Outcome, terminal};
 use crate::image::load::{Input, Loaded, load};
 use crate::image::reference::Reference;
 use crate::image::store::Store;
+use crate::sys::user_namespace::is_root_alone;
 
 /// Load images from an archive: an OCI layout or what `docker save` writes
 #[derive(Debug, clap::Args)]
@@ -61,8 +62,14 @@ pub(super) fn open(path: Option<PathBuf>) -> anyhow::Result<Input> {
     }
 }
 
-/// Says so when device nodes were left out.
+/// Says so when device nodes were left out, or owners.
 pub(super) fn tell_devices(image: &Loaded) {
+    if is_root_alone() {
+        terminal::message(
+            "keel: all files of the image belong to its root: this user has no ranges in \
+             /etc/subuid and /etc/subgid, or newuidmap and newgidmap are not installed",
+        );
+    }
     if image.devices > 0 {
         terminal::message(&format!(
             "keel: {} device nodes of the image were left out; every container gets its own `/dev`",

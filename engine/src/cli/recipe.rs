@@ -9,7 +9,7 @@ use crate::container::name::Name;
 use crate::container::options::in_container;
 use crate::container::options::{
     Bytes, CapabilityChange, Cpus, Device, EnvVar, Label, Mount, Network, Seccomp, SecurityOpt,
-    Signal, SwapLimit, Tmpfs, Ulimit, Volume, VolumesFrom,
+    Signal, SwapLimit, Tmpfs, Ulimit, Userns, Volume, VolumesFrom,
 };
 use crate::image::store::{Hold, Image, Store};
 
@@ -151,6 +151,14 @@ pub(super) struct Recipe {
         help_heading = "Security"
     )]
     network: Network,
+    /// `host`: the users of whoever runs keel
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        default_value = "host",
+        help_heading = "Security"
+    )]
+    userns: Userns,
 
     /// The image: a name or an id
     image: String,
@@ -199,6 +207,8 @@ impl Recipe {
 
 /// What the flags ask for, of this image.
 fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Failure> {
+    // There is one answer, which needs no record.
+    let Userns::Host = args.userns;
     let mut no_new_privileges = None;
     let mut seccomp = Seccomp::default();
     for option in args.security_opt {

@@ -18,6 +18,7 @@ mod export;
 mod facts;
 mod files;
 pub(crate) mod foreground;
+mod group;
 pub mod id;
 mod inspect;
 pub mod logs;

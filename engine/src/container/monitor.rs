@@ -23,6 +23,7 @@ use super::stdio::{Attach, Ends, Logging, Wishes};
 use super::store::Hold;
 use super::supervise::{Output, PassOn, Supervision, hold_signals};
 use super::{Container, Error, store};
+use crate::rootless;
 use crate::runtime::cgroup::Cgroup;
 use crate::sys::fds;
 
@@ -100,6 +101,7 @@ fn seal() -> io::Result<()> {
 /// [`Error::Io`] when the container's files cannot be read.
 pub fn start_container(root: &Path, folder: PathBuf) -> Result<(), Error> {
     seal().map_err(Error::io("close the descriptors in", "/proc/self/fd"))?;
+    rootless::stay(root)?;
     // Away from the terminal and its signals.
     let _ = nix::unistd::setsid();
     let Some(mut container) = Container::read(root, folder)? else {
@@ -168,6 +170,7 @@ fn go_on(container: &Container, pid: u32, ends: Ends) -> Result<Infallible, Erro
 /// When the end could not be recorded.
 pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Result<(), Error> {
     hold_signals();
+    rootless::stay(root)?;
     let pid: u32 = pid
         .to_str()
         .and_then(|pid| pid.parse().ok())
@@ -196,6 +199,7 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, pid: &OsString) -> Resul
         return Ok(());
     };
     let storage = container.storage()?;
-    let cgroup = Cgroup::open(&container.cgroup()?).ok();
+    let path = container.cgroup().ok();
+    let cgroup = path.and_then(|path| Cgroup::open(&path).ok());
     super::run::finish(&mut container, &storage, Ok(status), cgroup.as_ref()).map(drop)
 }

@@ -22,6 +22,7 @@ mod life;
 mod lifecycle;
 mod limits;
 mod listing;
+mod rootless;
 mod run;
 mod terminal;
 mod upkeep;

@@ -12,6 +12,7 @@ mod security;
 mod signal;
 mod size;
 mod ulimit;
+mod userns;
 mod volumes_from;
 
 pub use capability::{
@@ -28,4 +29,5 @@ pub use security::{Seccomp, SecurityOpt};
 pub use signal::Signal;
 pub use size::{Bytes, SwapLimit};
 pub use ulimit::Ulimit;
+pub use userns::Userns;
 pub use volumes_from::VolumesFrom;
