@@ -12,6 +12,7 @@
 //! - [`container`]: a container's whole life, its state on disk, its logs;
 //! - [`dockerfile`]: the language in which configurations of images are changed;
 //! - [`oci`]: the same runtime as outside tools drive it, bundle by bundle;
+//! - [`rootless`]: a user namespace for those who are not root;
 //! - [`cli`]: the command line, the only code that prints.
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod events;
 pub mod files;
 pub mod image;
 pub mod oci;
+pub mod rootless;
 pub mod runtime;
 pub mod storage;
 pub mod sys;

@@ -9,6 +9,7 @@ use super::template::Template;
 use super::{Globals, Outcome, terminal};
 use crate::container::{Container, Containers, Phase};
 use crate::image::store::Store;
+use crate::rootless;
 use crate::runtime::cgroup::{self, Mode};
 use crate::runtime::requirement;
 
@@ -49,6 +50,15 @@ fn gather(globals: &Globals) -> Result<Value, super::Failure> {
     let missing = requirement::missing()
         .into_iter()
         .map(|missing| json!({"ID": missing.id, "What": missing.what, "Remedy": missing.remedy}));
+    let id_map = rootless::id_map();
+    let ranges = id_map
+        .iter()
+        .flatten()
+        .map(|range| json!({"Inside": range.inside, "Host": range.host, "Count": range.count}));
+    let mut security = vec!["name=seccomp,profile=builtin", "name=no-new-privileges"];
+    if id_map.is_some() {
+        security.push("name=rootless");
+    }
     Ok(json!({
         "Name": system.nodename().to_string_lossy(),
         "ServerVersion": env!("CARGO_PKG_VERSION"),
@@ -72,7 +82,9 @@ fn gather(globals: &Globals) -> Result<Value, super::Failure> {
         "NCPU": processors,
         "MemTotal": memory,
         "DockerRootDir": globals.root,
-        "SecurityOptions": ["name=seccomp,profile=builtin", "name=no-new-privileges"],
+        "SecurityOptions": security,
+        "Rootless": id_map.is_some(),
+        "IDMap": ranges.collect::<Vec<_>>(),
         "Missing": missing.collect::<Vec<_>>(),
     }))
 }
@@ -87,6 +99,26 @@ fn operating_system() -> String {
         || "Linux".to_owned(),
         |name| name.trim_matches('"').to_owned(),
     )
+}
+
+/// Whose users those in containers are.
+fn users(info: &Value) -> String {
+    let ranges = info.get("IDMap").and_then(Value::as_array);
+    let number = |range: &Value, name: &str| range.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let shown = |range: &Value| {
+        let count = number(range, "Count");
+        let span = |first: u64| match count {
+            0 | 1 => first.to_string(),
+            _ => format!("{first}-{}", first + count - 1),
+        };
+        let (inside, host) = (number(range, "Inside"), number(range, "Host"));
+        format!("{} is {} on the host", span(inside), span(host))
+    };
+    match ranges.map(|ranges| ranges.iter().map(shown).collect::<Vec<_>>()) {
+        Some(ranges) if !ranges.is_empty() => format!("rootless, {}", ranges.join(", ")),
+        Some(_) | None if nix::unistd::geteuid().is_root() => "the host's".to_owned(),
+        Some(_) | None => "none can be had: no container can run".to_owned(),
+    }
 }
 
 fn for_people(info: &Value) -> String {
@@ -116,6 +148,7 @@ fn for_people(info: &Value) -> String {
         let value = info.get(field).map(shown).unwrap_or_default();
         lines.push(format!("{title}: {value}\n"));
     }
+    lines.push(format!("Users: {}\n", users(info)));
     let missing = info.get("Missing").and_then(Value::as_array);
     for lack in missing.into_iter().flatten() {
         let part = |name: &str| lack.get(name).map(shown).unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::events::{Event, Journal, Kind};
 use crate::image::load::{Input, Loaded, load};
 use crate::image::reference::Reference;
 use crate::image::store::Store;
+use crate::sys::user_namespace::is_root_alone;
 
 /// Load images from an archive: an OCI layout or what `docker save` writes
 #[derive(Debug, clap::Args)]
@@ -73,13 +74,19 @@ pub(super) fn tell(globals: &Globals, action: &str, id: &str, name: &str) {
     Journal::of(&globals.root).record(&event);
 }
 
-/// Says so when device nodes were left out.
+/// Says so when device nodes were left out, or owners.
 pub(super) fn tell_devices(image: &Loaded) {
     tell_device_count(image.devices);
 }
 
-/// Says so when this many device nodes were left out.
+/// Says so when this many device nodes were left out, or owners.
 pub(super) fn tell_device_count(devices: u64) {
+    if is_root_alone() {
+        terminal::message(
+            "keel: all files of the image belong to its root: this user has no ranges in \
+             /etc/subuid and /etc/subgid, or newuidmap and newgidmap are not installed",
+        );
+    }
     if devices > 0 {
         terminal::message(&format!(
             "keel: {devices} device nodes of the image were left out; every container gets its own `/dev`"

@@ -63,7 +63,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::container::{Error as ContainerError, health, monitor};
+use crate::container::{Containers, Error as ContainerError, health, monitor};
+use crate::rootless;
 use crate::storage::{DriverName, StorageError};
 use crate::sys::pretend;
 
@@ -97,7 +98,7 @@ pub struct Globals {
         long,
         global = true,
         value_name = "DIR",
-        default_value = "/var/lib/keel"
+        default_value_os_t = rootless::default_root()
     )]
     #[arg(help_heading = "Global options")]
     pub root: PathBuf,
@@ -164,7 +165,91 @@ enum Verb {
     Version(version::Args),
 }
 
+/// How a verb gets on with a user who is not root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// It needs no rights at all.
+    Nothing,
+    /// It reads what the user's own files say, and does so too where no container can run.
+    Reading,
+    /// It tells what is possible here, and so what is not.
+    Telling,
+    /// It handles files and processes that belong to the root of a user namespace.
+    Namespace,
+}
+
+impl Verb {
+    fn needs(&self) -> Needs {
+        match self {
+            // The runtime sees to it by itself.
+            Self::Version(_)
+            | Self::Runtime(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Search(_) => Needs::Nothing,
+            Self::Images(_)
+            | Self::History(_)
+            | Self::Ps(_)
+            | Self::Logs(_)
+            | Self::Events(_)
+            | Self::Inspect(_)
+            | Self::Port(_)
+            | Self::Wait(_) => Needs::Reading,
+            Self::Info(_) => Needs::Telling,
+            Self::Load(_)
+            | Self::Save(_)
+            | Self::Pull(_)
+            | Self::Push(_)
+            | Self::Import(_)
+            | Self::Rmi(_)
+            | Self::Tag(_)
+            | Self::Image(_)
+            | Self::Run(_)
+            | Self::Create(_)
+            | Self::Start(_)
+            | Self::Attach(_)
+            | Self::Exec(_)
+            | Self::Diff(_)
+            | Self::Cp(_)
+            | Self::Export(_)
+            | Self::Commit(_)
+            | Self::Kill(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Pause(_)
+            | Self::Unpause(_)
+            | Self::Top(_)
+            | Self::Stats(_)
+            | Self::Update(_)
+            | Self::Rename(_)
+            | Self::Rm(_)
+            | Self::Container(_)
+            | Self::Volume(_)
+            | Self::System(_) => Needs::Namespace,
+        }
+    }
+}
+
 impl Globals {
+    /// Becomes root in a namespace, if this user is not root already.
+    fn enter(&self, needs: Needs) -> Result<(), Failure> {
+        if needs == Needs::Nothing {
+            return Ok(());
+        }
+        let containers = Containers::new(&self.root);
+        let entered = rootless::enter(&self.root, || containers.first_processes());
+        match (needs, entered.or_code(ENGINE)) {
+            (Needs::Nothing | Needs::Reading, _) => Ok(()),
+            (Needs::Telling, entered) => {
+                if let Err(failure) = entered {
+                    terminal::message(&failure.to_string());
+                }
+                Ok(())
+            }
+            (Needs::Namespace, entered) => entered,
+        }
+    }
+
     /// The storage driver that was asked for.
     fn driver(&self) -> Result<Option<DriverName>, StorageError> {
         self.storage_driver.as_deref().map(str::parse).transpose()
@@ -236,7 +321,25 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let globals = &cli.globals;
-    let outcome: Outcome = match cli.verb {
+    // Before we are root, in a namespace.
+    let is_root = nix::unistd::geteuid().is_root();
+    let own_root = rootless::default_root();
+    let outcome = globals
+        .enter(cli.verb.needs())
+        .and_then(|()| run(cli.verb, globals));
+    outcome.unwrap_or_else(|failure| {
+        terminal::message(&failure.to_string());
+        if failure.is_for_lack_of_permission() && !is_root && globals.root != own_root {
+            terminal::message(
+                "keel: without --root a user who is not root has a folder of their own",
+            );
+        }
+        failure.into()
+    })
+}
+
+fn run(verb: Verb, globals: &Globals) -> Outcome {
+    match verb {
         Verb::Load(args) => load::run(args, globals),
         Verb::Save(args) => save::run(&args, globals),
         Verb::Pull(args) => pull::run(&args, globals),
@@ -278,15 +381,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Container(verb) => container::run(&verb, globals),
         Verb::Volume(verb) => volume::run(&verb, globals),
         Verb::System(verb) => system::run(&verb, globals),
-        Verb::Runtime(rest) => return runtime::main(rest),
+        Verb::Runtime(rest) => Ok(runtime::main(rest)),
         Verb::Info(args) => info::run(&args, globals),
         Verb::Version(args) => version::run(&args),
-    };
-    outcome.unwrap_or_else(|failure| {
-        terminal::message(&failure.to_string());
-        if failure.is_for_lack_of_permission() && !nix::unistd::geteuid().is_root() {
-            terminal::message("keel works for root alone: run it as root");
-        }
-        failure.into()
-    })
+    }
 }

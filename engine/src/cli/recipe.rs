@@ -12,7 +12,7 @@ use crate::container::options::in_container;
 use crate::container::options::{
     Bytes, CapabilityChange, Cpus, Device, EnvVar, ExtraHost, Label, ListFile, LogConfig,
     LogDriver, LogOption, Mount, Network, RestartPolicy, Seccomp, SecurityOpt, Signal, Span,
-    SwapLimit, Tmpfs, Ulimit, Volume, VolumesFrom,
+    SwapLimit, Tmpfs, Ulimit, Userns, Volume, VolumesFrom,
 };
 use crate::image::config::Healthcheck;
 use crate::image::manifest::Platform;
@@ -275,6 +275,14 @@ pub(super) struct Recipe {
         help_heading = "Security"
     )]
     network: Network,
+    /// `host`: the users of whoever runs keel
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        default_value = "host",
+        help_heading = "Security"
+    )]
+    userns: Userns,
 
     /// When to pull the image: always, missing or never
     #[arg(
@@ -339,6 +347,8 @@ impl Recipe {
 
 /// What the flags ask for, of this image.
 fn request(args: Recipe, image: Image, detached: Detached) -> Result<Request, Failure> {
+    // There is one answer, which needs no record.
+    let Userns::Host = args.userns;
     let healthcheck = healthcheck(&args);
     let mut env = Vec::new();
     for file in &args.env_file {

@@ -54,7 +54,7 @@ pub enum CommitError {
 /// Whether a container that runs is paused meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
-    /// So that its files fit together.
+    /// So that its files fit together; one without a control group goes on.
     Yes,
     /// It goes on.
     No,
@@ -231,8 +231,10 @@ impl Paused {
         let found = Container::read(container.root(), container.folder().to_owned())?;
         if let Some(container) = &found {
             match container.pause() {
-                // It ended, or was paused, just now.
-                Err(Error::NotRunning(_) | Error::Paused(_)) => return Ok(Self(None)),
+                // It ended, or was paused, just now; or nobody can pause it.
+                Err(Error::NotRunning(_) | Error::Paused(_) | Error::NoGroup) => {
+                    return Ok(Self(None));
+                }
                 paused => paused?,
             }
         }

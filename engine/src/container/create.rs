@@ -11,7 +11,7 @@ use super::id::ContainerId;
 use super::name::Name;
 use super::options::Seccomp;
 use super::store::{Durability, Hold};
-use super::{Container, Containers, Error, clock, volumes};
+use super::{Container, Containers, Error, clock, group, volumes};
 use crate::image::digest::ChainId;
 use crate::storage::{Storage, Tree, TreeName};
 
@@ -64,7 +64,7 @@ pub(super) fn make(
         return Err(Error::NoCommand(request.image.reference));
     }
     let mut host = request.host;
-    host.cgroup = format!("{}/{id}", host.cgroup.trim_end_matches('/'));
+    group::settle(&mut host, &id)?;
     if let Seccomp::Profile(path) = &mut host.seccomp {
         // The container may be looked at from another folder later.
         *path = path

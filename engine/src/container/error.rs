@@ -140,6 +140,14 @@ pub enum Error {
     /// The monitor of a detached container says why that did not start.
     #[error(transparent)]
     NotStarted(Refusal),
+    /// What needs a control group, of a container that has none.
+    #[error(
+        "that needs a control group of the container's own, and this user may make none; start keel in one that is delegated to you (`systemd-run --user --scope -p Delegate=yes keel …`, with cgroup v2), or give `--cgroup-parent` one that is yours"
+    )]
+    NoGroup,
+    /// A user's own namespace.
+    #[error(transparent)]
+    Rootless(#[from] crate::rootless::Error),
     /// A spec that cannot be built.
     #[error("cannot describe the container to the runtime")]
     Spec(#[source] oci_spec::OciSpecError),

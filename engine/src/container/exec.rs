@@ -12,10 +12,10 @@ use super::config::{HostConfig, ProcessConfig, apply_env};
 use super::id::ContainerId;
 use super::monitor::Refusal;
 use super::options::EnvVar;
+use super::spec::Presence;
 use super::start::chain;
 use super::stdio::{self, Attach, Ends, Logging, Wishes};
 use super::supervise::{Input, PassOn, Source, Supervision, hold_signals};
-use super::user::Identity;
 use super::{Container, Error, facts, spec};
 use crate::runtime::{self, Exec, Target};
 use crate::sys::clone::{self, Side};
@@ -202,13 +202,15 @@ impl Container {
         } else {
             facts::filter(config, &capabilities)?
         };
-        let identity = Identity::look_up(root.as_fd(), &process.user)?;
+        let identity = facts::identity(root.as_fd(), &process.user)?;
         let process =
             spec::process(&process, &host, &identity, &capabilities).map_err(Error::Spec)?;
         let (stdio, console, mut ends) =
             stdio::plan(wishes, &identity).map_err(Error::io("open", "the standard streams"))?;
-        let cgroup = self.cgroup()?;
-        let with_cgroup = facts::has_cgroups();
+        let cgroup = match facts::cgroups(config) {
+            Presence::Present => Some(self.cgroup()?),
+            Presence::Absent => None,
+        };
         hold_signals();
         let mut started = runtime::exec(Exec {
             target: Target {
@@ -217,7 +219,7 @@ impl Container {
             },
             process: &process,
             filter,
-            cgroup: with_cgroup.then_some(&cgroup),
+            cgroup: cgroup.as_ref(),
             stdio,
             console,
         })?;

@@ -15,6 +15,7 @@ use super::{Container, Error, profile};
 use crate::runtime;
 use crate::runtime::cgroup::{self, Mode};
 use crate::runtime::seccomp::{self, Filter};
+use crate::sys::user_namespace::{Users, is_root_alone, may_set_groups, users};
 use crate::volume::Volumes;
 
 /// Finds out what [`super::spec::spec`] needs to know; `root` is the container's open root folder.
@@ -23,11 +24,13 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
     let mode = cgroup::detect();
     let capabilities = capabilities(&config.host)?;
     Ok(Facts {
-        identity: Identity::look_up(root, &config.process.user)?
+        identity: identity(root, &config.process.user)?
             .with_groups(root, &config.host.group_add)?,
         capabilities,
         devices: devices(config)?,
-        cgroups: Presence::from(mode != Mode::Absent),
+        cgroups: cgroups(config),
+        device_rules: Presence::from(users() == Users::Hosts),
+        tty_group: Presence::from(!is_root_alone()),
         cgroup_namespaces: Presence::from(Path::new("/proc/self/ns/cgroup").exists()),
         swap_limit: swap_limit(&config.host, mode),
         files: match files::provide(container, root)? {
@@ -38,9 +41,19 @@ pub(super) fn gather(container: &Container, root: BorrowedFd<'_>) -> Result<Fact
     })
 }
 
-/// Whether this system has control groups mounted.
-pub(super) fn has_cgroups() -> bool {
-    cgroup::detect() != Mode::Absent
+/// Whether the container has a control group: this system has some mounted, and its user may make
+/// one.
+pub(super) fn cgroups(config: &Config) -> Presence {
+    Presence::from(!config.host.cgroup.is_empty() && cgroup::detect() != Mode::Absent)
+}
+
+/// Who `user` is. Where no further groups can be set, the image's files name some in vain.
+pub(super) fn identity(root: BorrowedFd<'_>, user: &str) -> Result<Identity, Error> {
+    let mut identity = Identity::look_up(root, user)?;
+    if !may_set_groups() {
+        identity.groups.clear();
+    }
+    Ok(identity)
 }
 
 /// The capabilities that processes of the container may have. All means all that this process can

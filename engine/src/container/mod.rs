@@ -19,6 +19,7 @@ mod export;
 mod facts;
 mod files;
 pub(crate) mod foreground;
+mod group;
 pub mod health;
 pub mod id;
 mod inspect;

@@ -32,6 +32,7 @@ use super::stdio::{Attach, Ends, Logging, Wishes};
 use super::store::Hold;
 use super::supervise::{Input, Output, PassOn, Source, Supervision, hold_signals};
 use super::{Container, Error, store};
+use crate::rootless;
 use crate::runtime::cgroup::Cgroup;
 use crate::storage::Storage;
 use crate::sys::fds;
@@ -135,6 +136,7 @@ fn seal() -> io::Result<()> {
 /// [`Error::Io`] when the container's files cannot be read.
 pub fn start_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Result<(), Error> {
     seal().map_err(Error::io("close the descriptors in", "/proc/self/fd"))?;
+    rootless::stay(root)?;
     // Away from the terminal and its signals.
     let _ = nix::unistd::setsid();
     let Some(mut container) = Container::read(root, folder)? else {
@@ -295,6 +297,7 @@ fn go_on(
 /// When the end could not be recorded.
 pub fn wait_for_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Result<(), Error> {
     hold_signals();
+    rootless::stay(root)?;
     let Some(orders) = Orders::from_args(args) else {
         return Ok(());
     };
@@ -351,7 +354,8 @@ pub fn wait_for_container(root: &Path, folder: PathBuf, args: &[OsString]) -> Re
         return Ok(());
     };
     let storage = container.storage()?;
-    let cgroup = Cgroup::open(&container.cgroup()?).ok();
+    let path = container.cgroup().ok();
+    let cgroup = path.and_then(|path| Cgroup::open(&path).ok());
     // As it is now: it may have been changed meanwhile.
     let policy = container.config().host.restart;
     let asked = container.asked_to_end();

@@ -14,7 +14,7 @@ use super::state::{Incarnation, LOST, State, Status};
 use super::store::{Durability, Hold, replace_json};
 use super::{Containers, Error, clock, store};
 use crate::runtime::ExitStatus;
-use crate::runtime::cgroup::{Cgroup, CgroupPath};
+use crate::runtime::cgroup::Cgroup;
 use crate::storage::{Storage, Tree, TreeName};
 
 /// The newest file of a container's log.
@@ -126,10 +126,6 @@ impl Container {
             &self.root,
             Some(self.config.driver.parse()?),
         )?)
-    }
-
-    pub(super) fn cgroup(&self) -> Result<CgroupPath, Error> {
-        CgroupPath::parse(&self.config.host.cgroup).map_err(|error| Error::Runtime(error.into()))
     }
 
     /// How well its files must be kept.
@@ -280,7 +276,8 @@ impl Container {
 
     /// Gives back what a container has whose monitor was killed: control group and mount.
     pub(super) fn release(&self) -> Result<(), Error> {
-        if let Ok(cgroup) = Cgroup::open(&self.cgroup()?) {
+        let path = self.cgroup().ok();
+        if let Some(cgroup) = path.and_then(|path| Cgroup::open(&path).ok()) {
             cgroup
                 .remove()
                 .map_err(|error| Error::Runtime(error.into()))?;

@@ -28,6 +28,11 @@ pub struct Facts {
     pub devices: Vec<(LinuxDevice, String)>,
     /// Whether this kernel has control groups at all, to be shown inside.
     pub cgroups: Presence,
+    /// Whether a group can be told which devices may be used: by the host's root alone. In a user
+    /// namespace no device can be made, nor opened but through the host's own files.
+    pub device_rules: Presence,
+    /// Whether there is a group 5, which terminals have.
+    pub tty_group: Presence,
     /// Whether this kernel has namespaces for them (4.6).
     pub cgroup_namespaces: Presence,
     /// Whether this kernel can limit swap.
@@ -207,7 +212,9 @@ fn namespaces(facts: &Facts) -> Result<Vec<LinuxNamespace>, OciSpecError> {
 
 fn resources(host: &HostConfig, facts: &Facts) -> Result<LinuxResources, OciSpecError> {
     let mut resources = limits(host, facts.swap_limit)?;
-    resources.set_devices(Some(device_rules(host, facts)?));
+    if facts.device_rules == Presence::Present {
+        resources.set_devices(Some(device_rules(host, facts)?));
+    }
     Ok(resources)
 }
 

@@ -34,9 +34,10 @@ const PTS: Default_ = (
         "newinstance",
         "ptmxmode=0666",
         "mode=0620",
-        "gid=5",
     ],
 );
+/// The group that may write to terminals (`tty`).
+const PTS_GROUP: &str = "gid=5";
 const MQUEUE: Default_ = (
     "/dev/mqueue",
     "mqueue",
@@ -64,7 +65,7 @@ pub(super) fn mounts(host: &HostConfig, facts: &Facts) -> Result<Vec<Mount>, Oci
     let mut all = vec![
         fixed(&PROC)?,
         fixed(&DEV)?,
-        fixed(&PTS)?,
+        pts(facts.tty_group)?,
         with_access(SYS, &[])?,
         fixed(&MQUEUE)?,
         mount(
@@ -113,6 +114,16 @@ pub(super) fn mounts(host: &HostConfig, facts: &Facts) -> Result<Vec<Mount>, Oci
 
 fn fixed(&(target, kind, source, options): &Default_) -> Result<Mount, OciSpecError> {
     mount(target, kind, Path::new(source), options)
+}
+
+fn pts(tty_group: Presence) -> Result<Mount, OciSpecError> {
+    let (target, kind, source, options) = PTS;
+    let group = match tty_group {
+        Presence::Present => Some(PTS_GROUP),
+        Presence::Absent => None,
+    };
+    let options: Vec<_> = options.iter().copied().chain(group).collect();
+    mount(target, kind, Path::new(source), &options)
 }
 
 fn in_memory(tmpfs: &Tmpfs) -> Result<Mount, OciSpecError> {

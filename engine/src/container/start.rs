@@ -107,10 +107,12 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
     let spec = spec::spec(config, &facts).map_err(Error::Spec)?;
     let (stdio, console, mut ends) =
         stdio::plan(wishes, &facts.identity).map_err(Error::io("open", "the standard streams"))?;
-    let cgroup = container.cgroup()?;
     // Without control groups a container still runs, unless it is to have limits: then the
     // runtime says what is absent.
-    let with_cgroup = facts.cgroups == spec::Presence::Present;
+    let cgroup = match facts.cgroups {
+        spec::Presence::Present => Some(container.cgroup()?),
+        spec::Presence::Absent => None,
+    };
     supervise::hold_signals();
     let mut process = runtime::launch(Launch {
         id: container.id().as_str(),
@@ -118,7 +120,7 @@ fn try_start(container: &Container, storage: &Storage, wishes: Wishes) -> Result
         filter,
         rootfs: &rootfs.path,
         mount: rootfs.mount.as_ref().map(OwnedFd::as_fd),
-        cgroup: with_cgroup.then_some(&cgroup),
+        cgroup: cgroup.as_ref(),
         stdio,
         init: if config.host.init {
             Init::Yes

@@ -23,6 +23,7 @@ use serde::Serialize;
 use super::config::Config;
 use super::id::{self, ContainerId, SHORT_LEN};
 use super::name::Name;
+use super::state::{Incarnation, State};
 use super::{Container, Error};
 use crate::image::digest::ImageId;
 use crate::storage::{Storage, Tree, TreeName, sync_folder};
@@ -114,6 +115,18 @@ impl Containers {
         Ok(entries
             .map(|entry| self.folder.join(entry.folder))
             .collect())
+    }
+
+    /// The first processes of those that run. Nothing is changed, whatever became of the others.
+    pub fn first_processes(&self) -> Vec<u32> {
+        let state = |folder: PathBuf| {
+            let text = fs::read(folder.join("state.json")).ok()?;
+            serde_json::from_slice::<State>(&text).ok()?.process
+        };
+        let folders = self.folders().unwrap_or_default().into_iter();
+        let processes = folders.filter_map(state);
+        let living = processes.filter(Incarnation::lives);
+        living.map(|process| process.pid).collect()
     }
 
     /// Removes the tree of a container that is gone.

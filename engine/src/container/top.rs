@@ -40,9 +40,23 @@ impl Container {
         let first = self.process()?.pid;
         let group = self.cgroup().ok().and_then(|path| Cgroup::open(&path).ok());
         let pids = group.and_then(|group| group.pids().ok());
-        // A system without control groups shows the first process only.
-        Ok(pids.filter(|pids| !pids.is_empty()).unwrap_or(vec![first]))
+        // Without a control group the pid namespace tells.
+        Ok(pids
+            .filter(|pids| !pids.is_empty())
+            .unwrap_or_else(|| in_pid_namespace_of(first)))
     }
+}
+
+/// The processes in the same pid namespace, this one among them.
+fn in_pid_namespace_of(first: u32) -> Vec<u32> {
+    let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let of_first = namespace(first);
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let others = numbers.filter(|pid| *pid != first);
+    // Those of others than the container's user do not tell; nor do those that have just ended.
+    let same = others.filter(|pid| of_first.is_some() && namespace(*pid) == of_first);
+    std::iter::once(first).chain(same).collect()
 }
 
 /// These processes; those that end meanwhile are left out.

@@ -8,6 +8,7 @@ use super::hooks::{HookEnd, HookPlan, HookPoint};
 use super::plan::{BindPlan, Kind, LINKS, MountPlan, Plan, ProcessPlan};
 use super::requirement::{self, Missing};
 use super::{Error, Step};
+use crate::sys::user_namespace::{Users, users};
 
 /// The clone itself failed.
 #[expect(
@@ -121,7 +122,12 @@ fn launch_fault(fault: Fault, plan: &Plan) -> Error {
         ),
         At::Mount => (
             mount.map_or_else(String::new, describe_mount),
-            "see that the source exists and the options are right",
+            if errno == Errno::EPERM && users() == Users::Mapped {
+                "a user may mount /proc and /sys only where nothing covers parts of the host's own: \
+                 run keel outside of the container that it is in"
+            } else {
+                "see that the source exists and the options are right"
+            },
         ),
         At::MountFlags => (
             format!("change the propagation of {shown:?}"),
@@ -193,6 +199,10 @@ fn launch_fault(fault: Fault, plan: &Plan) -> Error {
     };
     setup(step, remedy, errno)
 }
+
+/// For an id that the user namespace does not have.
+const UNMAPPED: &str = "its user namespace has no such id: map it, for a user's keel by ranges in \
+                        /etc/subuid and /etc/subgid and the programs newuidmap and newgidmap";
 
 /// A fault in what launching and joining have in common.
 #[expect(clippy::too_many_lines, reason = "a table of texts")]
@@ -271,11 +281,19 @@ pub(super) fn process_fault(fault: Fault, process: &ProcessPlan) -> Error {
         ),
         At::Group => (
             format!("become group {}", process.gid),
-            "run Keel with CAP_SETGID",
+            if fault.errno == Errno::EINVAL {
+                UNMAPPED
+            } else {
+                "run Keel with CAP_SETGID"
+            },
         ),
         At::User => (
             format!("become user {}", process.uid),
-            "run Keel with CAP_SETUID",
+            if fault.errno == Errno::EINVAL {
+                UNMAPPED
+            } else {
+                "run Keel with CAP_SETUID"
+            },
         ),
         At::Capabilities => (
             "set the capabilities".to_owned(),

@@ -14,8 +14,9 @@ use nix::unistd::{Gid, Uid, fchownat};
 use crate::storage::StorageError;
 use crate::sys::xattr;
 
-/// Attributes that say something about one overlay, not about the file.
-const OVERLAY: &[u8] = b"trusted.overlay.";
+/// Attributes that say something about one overlay, not about the file: the second kind is that of
+/// user namespaces.
+const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
 /// What is looked at when two folders are open and an entry of the same name is in both.
 pub(super) fn same(a: &FileStat, b: &FileStat) -> bool {
@@ -36,7 +37,7 @@ pub(super) fn xattrs(
 ) -> Result<Vec<(CString, Vec<u8>)>, Errno> {
     let mut found = Vec::new();
     for name in xattr::list_at(folder, entry)? {
-        if name.to_bytes().starts_with(OVERLAY) {
+        if OVERLAY.iter().any(|own| name.to_bytes().starts_with(own)) {
             continue;
         }
         if let Some(value) = xattr::get_at(folder, entry, &name)? {

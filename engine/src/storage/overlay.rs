@@ -14,6 +14,7 @@ use crate::storage::stacked::{self, Stack, Stacked, Union, open_folder};
 use crate::storage::whiteout::Whiteouts;
 use crate::storage::{DriverName, Home, Keep, StorageError};
 use crate::sys::mount::{FsOption, new_filesystem};
+use crate::sys::user_namespace::{Users, users};
 
 /// What mount(2) takes as options: one page, with a zero at the end.
 const MAX_OPTIONS: usize = 4095;
@@ -26,9 +27,16 @@ const PLAIN: &str = ",redirect_dir=off,index=off,metacopy=off";
 /// kernel does for every other overlay, however little was written to it): from 5.10.
 const VOLATILE: &str = ",volatile";
 
+/// In a user namespace: what the overlay notes about a folder is in `user.overlay.*`, as
+/// `trusted.*` is for the host's root alone (5.11).
+const OF_USERS: &str = ",userxattr";
+
 /// Layers that one mount can have: the kernel allows 500, but its options must fit in one page,
 /// and a layer takes at most 18 bytes there (`/proc/self/fd/NNN:`).
 pub const MAX_LAYERS: usize = 200;
+
+/// Bytes of all that may be added to the folders.
+const MORE: usize = PLAIN.len() + OF_USERS.len() + VOLATILE.len();
 
 const WORK: &str = "work";
 
@@ -81,11 +89,19 @@ fn first_understood<T>(
     keep: Keep,
     attempt: impl Fn(&str) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
+    // Never without it there: a kernel that allows that loses what folders hide.
+    let marks = match users() {
+        Users::Hosts => "",
+        Users::Mapped => OF_USERS,
+    };
     let volatile = match keep {
         Keep::Yes => None,
-        Keep::No => Some(format!("{options}{PLAIN}{VOLATILE}")),
+        Keep::No => Some(format!("{options}{PLAIN}{marks}{VOLATILE}")),
     };
-    let fewer = [format!("{options}{PLAIN}"), options.to_owned()];
+    let fewer = [
+        format!("{options}{PLAIN}{marks}"),
+        format!("{options}{marks}"),
+    ];
     for options in volatile.into_iter().chain(fewer) {
         match attempt(&options) {
             Err(Errno::EINVAL) => {}
@@ -153,7 +169,7 @@ fn plain_options(stack: &Stack<'_>) -> Option<String> {
     options.push_str(plain(&stack.upper())?);
     options.push_str(",workdir=");
     options.push_str(plain(&stack.folder.join(WORK))?);
-    (options.len() + PLAIN.len() + VOLATILE.len() <= MAX_OPTIONS).then_some(options)
+    (options.len() + MORE <= MAX_OPTIONS).then_some(options)
 }
 
 /// The path as text, if nothing in it means something to overlay's option parsers (which differ
@@ -205,6 +221,9 @@ pub(super) fn probe(home: &Home) -> Result<(), StorageError> {
         stacked::unfit(DriverName::Overlay, REQUIREMENT, home, error, |errno| match errno {
             Some(Errno::ENODEV) => {
                 "load the module (`modprobe overlay`), or use a kernel with CONFIG_OVERLAY_FS (3.18 or newer), or `--storage-driver vfs`"
+            }
+            Some(Errno::EPERM | Errno::EACCES | Errno::EINVAL) if users() == Users::Mapped => {
+                "use Linux 5.11 or newer, which lets users mount overlays, and a file system with `user.*` attributes, or `--storage-driver vfs`"
             }
             Some(Errno::EPERM | Errno::EACCES) => "run keel as root",
             _ => {
@@ -266,10 +285,6 @@ mod tests {
             std::fs::create_dir(own).unwrap();
         }
         let options = options_by_descriptor(&stack, &mut opened).unwrap();
-        assert!(
-            options.len() + PLAIN.len() + VOLATILE.len() <= MAX_OPTIONS,
-            "{}",
-            options.len()
-        );
+        assert!(options.len() + MORE <= MAX_OPTIONS, "{}", options.len());
     }
 }

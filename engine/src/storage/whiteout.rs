@@ -9,13 +9,15 @@ use nix::fcntl::AtFlags;
 use nix::libc::{S_IFCHR, S_IFMT};
 use nix::sys::stat::{FileStat, fstatat};
 
+use crate::sys::user_namespace::{Users, users};
 use crate::sys::xattr;
 
 /// How removals are kept in a folder of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whiteouts {
     /// Overlay: a character device 0:0 in the place of what was removed; `trusted.overlay.opaque`
-    /// on a folder that hides all below it (`Documentation/filesystems/overlayfs.rst`).
+    /// (in a user namespace `user.overlay.opaque`) on a folder that hides all below it
+    /// (`Documentation/filesystems/overlayfs.rst`).
     Devices,
     /// Aufs: a file `.wh.NAME` beside where `NAME` was; `.wh..wh.opq` in a folder that hides all
     /// below it (`Documentation/filesystems/aufs/design/01intro.txt` of its tree).
@@ -79,7 +81,11 @@ impl Whiteouts {
         match self {
             Self::Devices => {
                 let entry = OsStr::from_bytes(name.to_bytes());
-                let value = xattr::get_at(parent, entry, c"trusted.overlay.opaque")?;
+                let mark = match users() {
+                    Users::Hosts => c"trusted.overlay.opaque",
+                    Users::Mapped => c"user.overlay.opaque",
+                };
+                let value = xattr::get_at(parent, entry, mark)?;
                 Ok(value.is_some_and(|value| value == b"y"))
             }
             Self::Files => exists(folder, OPAQUE),

@@ -22,4 +22,5 @@ pub(crate) mod program;
 pub(crate) mod scheduling;
 pub(crate) mod signals;
 pub(crate) mod terminal;
+pub(crate) mod user_namespace;
 pub mod xattr;

@@ -28,6 +28,7 @@ mod limits;
 mod listing;
 mod logs;
 mod restart;
+mod rootless;
 mod run;
 mod saving;
 mod templates;

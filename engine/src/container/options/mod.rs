@@ -17,6 +17,7 @@ mod signal;
 mod size;
 mod span;
 mod ulimit;
+mod userns;
 mod volumes_from;
 
 pub use capability::{
@@ -38,4 +39,5 @@ pub use signal::Signal;
 pub use size::{Bytes, SwapLimit};
 pub use span::Span;
 pub use ulimit::Ulimit;
+pub use userns::Userns;
 pub use volumes_from::VolumesFrom;

@@ -43,6 +43,8 @@ fn facts() -> Facts {
         capabilities: default_capabilities(),
         devices: Vec::new(),
         cgroups: Presence::Present,
+        device_rules: Presence::Present,
+        tty_group: Presence::Present,
         cgroup_namespaces: Presence::Present,
         swap_limit: Presence::Present,
         files: Some(PathBuf::from("/var/lib/keel/containers/web-abababababab")),
@@ -227,5 +229,23 @@ fn a_volume_lies_below_the_root_folder() {
     assert_eq!(
         mount["options"],
         serde_json::json!(["rbind", "rprivate", "ro"])
+    );
+}
+
+#[test]
+fn the_root_of_a_user_namespace_asks_for_nothing_that_only_the_hosts_has() {
+    let config = config(ProcessConfig::default(), HostConfig::default());
+    let facts = Facts {
+        device_rules: Presence::Absent,
+        tty_group: Presence::Absent,
+        cgroups: Presence::Absent,
+        ..facts()
+    };
+    let spec = json(&config, &facts);
+    assert_eq!(spec.pointer("/linux/resources/devices"), None);
+    let text = spec.to_string();
+    assert!(
+        !text.contains("gid=5") && !text.contains("/sys/fs/cgroup"),
+        "{text}"
     );
 }

@@ -26,6 +26,7 @@ use crate::image::layer::path::EntryPath;
 use crate::image::layer::reader::{Entry, Kind, TarError, TarReader, read_error, shown};
 use crate::image::layer::record::{Recorded, Recording};
 use crate::storage::{Filling, entries};
+use crate::sys::user_namespace::{Users, is_root_alone, users};
 use crate::sys::{in_root, xattr};
 
 /// What stopped an unpacking.
@@ -55,6 +56,18 @@ pub enum ApplyError {
         path: String,
         /// What it is to be another name of.
         target: String,
+    },
+    /// An owner that a user's keel cannot give a file to.
+    #[error(
+        "`{path}` belongs to {uid}:{gid}, and there are fewer ids here; give this user longer ranges in /etc/subuid and /etc/subgid"
+    )]
+    Owner {
+        /// The entry.
+        path: String,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
     },
     /// The root as something else than a folder.
     #[error("the image's root would be something else than a folder")]
@@ -465,14 +478,20 @@ impl Unpacking<'_> {
 /// Owner, mode and extended attributes, in the order in which one does not undo the other.
 fn attributes(entry: &Entry, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), ApplyError> {
     let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    fchownat(
-        parent,
-        name,
-        Some(uid),
-        Some(gid),
-        AtFlags::AT_SYMLINK_NOFOLLOW,
-    )
-    .map_err(failed("set the owner of", entry))?;
+    let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+    match fchownat(parent, name, Some(uid), Some(gid), flags) {
+        Ok(()) => {}
+        // The user namespace has no such id. Where it has one alone, all files are that one's.
+        Err(Errno::EINVAL) if is_root_alone() => {}
+        Err(Errno::EINVAL) if users() == Users::Mapped => {
+            return Err(ApplyError::Owner {
+                path: entry.shown(),
+                uid: entry.uid,
+                gid: entry.gid,
+            });
+        }
+        Err(errno) => return Err(failed("set the owner of", entry)(errno)),
+    }
     if !matches!(entry.kind, Kind::Symbolic(_)) {
         // What is named here was just made, and is no link.
         let mode = Mode::from_bits_truncate(entry.mode);

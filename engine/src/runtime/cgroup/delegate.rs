@@ -1,9 +1,13 @@
 //! The unified hierarchy's way of handing controllers down: every group above must enable them
 //! for its children, and (but for the root) may then hold no process itself.
 
+use std::fs;
 use std::path::Path;
 
-use super::{CgroupPath, Error, tree};
+use nix::libc::{EACCES, EINVAL, ENOENT, EOPNOTSUPP, EPERM};
+use nix::unistd::{AccessFlags, access};
+
+use super::{CgroupPath, Error, Hierarchies, tree};
 
 /// Where processes go that are in the way: a leaf beside the containers' groups.
 const LEAF: &str = "keel-leaf";
@@ -40,10 +44,10 @@ fn enable_one(folder: &Path, controller: &str) -> Result<(), Error> {
             make_way(folder)?;
             tree::write(folder, "cgroup.subtree_control", &value)
         }
-        // Not possible here (a threaded domain, real-time tasks with `cpu`): a limit that needs
-        // it is refused when it is set.
+        // Not possible here (a threaded domain, real-time tasks with `cpu`, a group above the one
+        // that was delegated to this user): a limit that needs it is refused when it is set.
         Err(Error::Io { source, .. })
-            if [nix::libc::EINVAL, nix::libc::EOPNOTSUPP, nix::libc::ENOENT]
+            if [EINVAL, EOPNOTSUPP, ENOENT, EACCES, EPERM]
                 .contains(&source.raw_os_error().unwrap_or_default()) =>
         {
             Ok(())
@@ -65,4 +69,20 @@ fn make_way(folder: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The group that this process is in, if it was delegated to a user who is not root: who may make
+/// groups in it, move processes there and hand controllers down
+/// (`Documentation/admin-guide/cgroup-v2.rst`, "Delegation"). The unified hierarchy alone has that.
+pub fn delegated() -> Option<CgroupPath> {
+    let Hierarchies::Unified(root) = Hierarchies::detect() else {
+        return None;
+    };
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let path = CgroupPath::parse(own).ok()?;
+    let folder = path.below(&root);
+    let parts = [".", "cgroup.procs", "cgroup.subtree_control"];
+    let writable = |part: &&str| access(&folder.join(part), AccessFlags::W_OK).is_ok();
+    parts.iter().all(writable).then_some(path)
 }

@@ -16,6 +16,7 @@ mod settings;
 mod stats;
 mod tree;
 
+pub use delegate::delegated;
 pub use error::Error;
 pub use grace::begin_grace_period;
 pub use group::Cgroup;

@@ -162,7 +162,9 @@ fn interpreter(head: &mut [u8]) -> Option<&CStr> {
 fn become_user(process: &ProcessPlan) -> Result<(), Fault> {
     drop_bounding(&process.capabilities)?;
     prctl::set_keepcaps(true).at(At::User)?;
-    credentials::set_groups(&process.groups).at(At::Groups)?;
+    if let Some(groups) = &process.groups {
+        credentials::set_groups(groups).at(At::Groups)?;
+    }
     credentials::set_group(process.gid).at(At::Group)?;
     credentials::set_user(process.uid).at(At::User)?;
     credentials::set_capabilities(process.capabilities.sets).at(At::Capabilities)?;

@@ -122,7 +122,8 @@ pub(super) fn plan(spec: &Spec, sources: &Sources<'_>) -> Result<Vec<DevicePlan>
         )?);
     }
     if sources.prepared {
-        for plan in &mut plans {
+        // FIFOs are no devices to the kernel: anybody may make them.
+        for plan in plans.iter_mut().filter(|plan| plan.kind != SFlag::S_IFIFO) {
             plan.bind = Some(host_device(plan, sources)?);
         }
     }

@@ -36,6 +36,7 @@ use super::requirement;
 use super::seccomp::{self, Filter};
 use super::user_namespace::UserMaps;
 use super::{Console, Error, Init, Keyring, Launch, Options, RootChange, Step};
+use crate::sys::user_namespace::{self, Users};
 
 /// What to make where a mount's place is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl Plan {
         let root = root(launch, options.root_change)?;
         let proc = host_proc()?;
         let sources = Sources {
-            prepared: users.is_some(),
+            prepared: users.is_some() || user_namespace::users() == Users::Mapped,
             cut: root.cut,
             maps: options.mount_maps,
             proc: proc.as_fd(),

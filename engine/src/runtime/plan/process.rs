@@ -14,6 +14,7 @@ use crate::runtime::seccomp::Filter;
 use crate::runtime::{Console, Error, requirement};
 use crate::sys::credentials::CapabilitySets;
 use crate::sys::program::StringArray;
+use crate::sys::user_namespace::may_set_groups;
 
 /// A process, worked out.
 #[derive(Debug)]
@@ -31,7 +32,8 @@ pub(in crate::runtime) struct ProcessPlan {
     pub(in crate::runtime) cwd_inside: CString,
     pub(in crate::runtime) uid: u32,
     pub(in crate::runtime) gid: u32,
-    pub(in crate::runtime) groups: Vec<u32>,
+    /// Further groups; `None`: none can be set in this user namespace.
+    pub(in crate::runtime) groups: Option<Vec<u32>>,
     pub(in crate::runtime) umask: u32,
     pub(in crate::runtime) capabilities: CapabilityPlan,
     pub(in crate::runtime) limits: Vec<Limit>,
@@ -95,7 +97,7 @@ impl ProcessPlan {
             cwd_inside: inner_path(cwd)?,
             uid: user.uid(),
             gid: user.gid(),
-            groups: user.additional_gids().clone().unwrap_or_default(),
+            groups: groups(user.additional_gids().as_deref().unwrap_or_default())?,
             umask: user.umask().unwrap_or(0o022),
             capabilities: capabilities(process.capabilities().as_ref())?,
             limits: limits(process)?,
@@ -106,6 +108,17 @@ impl ProcessPlan {
             extras: Extras::build(process)?,
             program: program.clone(),
         })
+    }
+}
+
+fn groups(asked: &[u32]) -> Result<Option<Vec<u32>>, Error> {
+    match (may_set_groups(), asked) {
+        (true, _) => Ok(Some(asked.to_vec())),
+        (false, []) => Ok(None),
+        (false, _) => Err(invalid(
+            "process.user.additionalGids",
+            "must be empty: a user namespace without ranges of groups (/etc/subgid) has no further groups",
+        )),
     }
 }
 
