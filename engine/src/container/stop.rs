@@ -56,12 +56,13 @@ impl Container {
             }
         }
         let pid = self.process()?.pid;
+        // First: what it leads to is told by others.
+        self.tell("kill", &[("signal", &*signal.number().to_string())]);
         supervise::send(pid, signal.number()).map_err(|errno| Error::Process {
             action: "signal",
             pid,
             source: errno.into(),
         })?;
-        self.tell("kill", &[("signal", &*signal.number().to_string())]);
         self.thaw_for(signal)
     }
 

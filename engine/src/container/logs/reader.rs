@@ -24,6 +24,10 @@ pub struct LogReader {
     begun: Vec<u8>,
 }
 
+/// How often is looked again while files move up, which takes a moment. After that somebody has
+/// taken one away.
+const LOOKS: u32 = 1000;
+
 fn identity(file: &File) -> io::Result<(u64, u64)> {
     let found = file.metadata()?;
     Ok((found.dev(), found.ino()))
@@ -55,24 +59,42 @@ impl LogReader {
 
     /// Opens the files that are newer than the one that was read last.
     fn look_for_newer(&mut self) -> io::Result<()> {
+        let mut newer = self.newer()?;
+        for _ in 0..LOOKS {
+            // Files that move up twice meanwhile are seen in another order than they were written
+            // in.
+            if self.begins_with_the_newest(&newer)? {
+                break;
+            }
+            newer = self.newer()?;
+        }
+        self.files = newer.into_iter().map(BufReader::new).collect();
+        Ok(())
+    }
+
+    /// One look at them, the newest first.
+    fn newer(&self) -> io::Result<Vec<File>> {
         let mut newer: Vec<File> = Vec::new();
         let mut number = 0;
+        let mut looks = 0;
         loop {
             let path = match number {
                 0 => self.path.clone(),
                 number => older(&self.path, number),
             };
-            number += 1;
             let Some(file) = open(&path)? else {
-                // The newest is absent for a moment while files move up.
-                if number == 1 && older(&self.path, 1).exists() {
+                // One is absent for a moment while files move up.
+                if looks < LOOKS && older(&self.path, number + 1).exists() {
+                    looks += 1;
+                    std::thread::yield_now();
                     continue;
                 }
-                break;
+                return Ok(newer);
             };
+            number += 1;
             let this = identity(&file)?;
             if Some(this) == self.last {
-                break;
+                return Ok(newer);
             }
             // One that moved up between two looks is there already.
             let is_known = |known: &File| identity(known).is_ok_and(|known| known == this);
@@ -80,8 +102,18 @@ impl LogReader {
                 newer.push(file);
             }
         }
-        self.files = newer.into_iter().map(BufReader::new).collect();
-        Ok(())
+    }
+
+    fn begins_with_the_newest(&self, newer: &[File]) -> io::Result<bool> {
+        let first = newer.first().map(identity).transpose()?;
+        Ok(match open(&self.path)? {
+            Some(newest) => {
+                let newest = Some(identity(&newest)?);
+                newest == first || (first.is_none() && newest == self.last)
+            }
+            // The whole log may be gone for good.
+            None => !older(&self.path, 1).exists(),
+        })
     }
 
     /// The next line, or `None` when there is none yet. What is no log line (a machine that lost
