@@ -14,8 +14,9 @@ TOOL_FEATURES := $(if $(filter x86_64% aarch64% i686%,$(TARGET)),--features free
 TEST_KERNELS := debian-11/5.10/amd64 debian-12/6.1/amd64 debian-13/6.12/amd64 newest/amd64
 
 PREFIX ?= /usr/local
+SECONDS ?= 60
 
-.PHONY: certify test build install check bench docs install-deps clean
+.PHONY: certify test build install check bench fuzz docs install-deps clean
 
 ## certify: boot real kernels, run the suites against Keel on each, leave a signed certificate
 certify: build
@@ -60,6 +61,11 @@ check:
 bench: build
 	packaging/install-deps bench
 	packaging/cargo bench --package benches --target $(TARGET) --locked
+
+## fuzz: give each reader of foreign bytes SECONDS of a fuzzer, from the kept inputs
+fuzz:
+	packaging/install-deps fuzz
+	packaging/fuzz $(SECONDS)
 
 ## docs: the book, into docs/book/book
 docs:

@@ -10,6 +10,7 @@ mod each;
 mod exec;
 mod exit;
 mod export;
+pub(crate) mod fuzz;
 mod history;
 mod image;
 mod images;

@@ -18,6 +18,7 @@ mod export;
 mod facts;
 mod files;
 pub(crate) mod foreground;
+pub(crate) mod fuzz;
 pub mod id;
 mod inspect;
 pub mod logs;
