@@ -1,6 +1,11 @@
 //! Targets of fuzzing: options, and files of containers.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how each of them tells of a broken promise"
+)]
 
 use std::fmt::{Debug, Display};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::options::{
@@ -33,21 +38,21 @@ pub fn options(data: &[u8]) {
         drop((limit.inspect(), limit.rlimit()));
     }
     for target in [
-        text.parse::<Mount>().ok().and_then(target_of),
+        text.parse::<Mount>().ok().map(target_of),
         text.parse::<Volume>().ok().map(|volume| volume.target),
         in_container(&text),
     ] {
-        let is_plain = |path: &std::path::Path| {
+        let is_plain = |path: &Path| {
             path.is_absolute() && !path.components().any(|part| part.as_os_str() == "..")
         };
         assert!(target.as_deref().is_none_or(is_plain), "{target:?}");
     }
 }
 
-fn target_of(mount: Mount) -> Option<std::path::PathBuf> {
+fn target_of(mount: Mount) -> PathBuf {
     match mount {
-        Mount::Volume(volume) => Some(volume.target),
-        Mount::Tmpfs(tmpfs) => Some(tmpfs.target),
+        Mount::Volume(volume) => volume.target,
+        Mount::Tmpfs(tmpfs) => tmpfs.target,
     }
 }
 

@@ -1,4 +1,8 @@
 //! Targets of fuzzing: Dockerfiles.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how each of them tells of a broken promise"
+)]
 
 use super::{Changes, ConfigInstruction, Escape, Ignore, Source, expand, strings, words};
 use crate::fuzz::text;

@@ -1,4 +1,8 @@
 //! Targets of fuzzing: specs, and what the kernel writes.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how each of them tells of a broken promise"
+)]
 
 use std::path::Path;
 
