@@ -20,9 +20,10 @@ NOT_ON_OLD_KERNELS := --skip extras::the_process_is_scheduled_as_asked --skip se
 TEST_KERNELS := debian-11/5.10/amd64 debian-12/6.1/amd64 debian-13/6.12/amd64 newest/amd64
 
 PREFIX ?= /usr/local
+SECONDS ?= 60
 SHARE  := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: certify test build install check bench docs install-deps help clean
+.PHONY: certify test build install check bench fuzz docs install-deps help clean
 
 ## certify: boot real kernels, run the suites against Keel on each, leave a signed certificate
 certify: build
@@ -73,6 +74,11 @@ check:
 bench: build
 	packaging/install-deps bench
 	packaging/cargo bench --package benches --target $(TARGET) --locked
+
+## fuzz: give each reader of foreign bytes SECONDS of a fuzzer, from the kept inputs
+fuzz:
+	packaging/install-deps fuzz
+	packaging/fuzz $(SECONDS)
 
 ## docs: the book, into docs/book/book
 docs:

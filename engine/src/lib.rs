@@ -13,13 +13,15 @@
 //! - [`dockerfile`]: the language in which configurations of images are changed;
 //! - [`oci`]: the same runtime as outside tools drive it, bundle by bundle;
 //! - [`rootless`]: a user namespace for those who are not root;
-//! - [`cli`]: the command line, the only code that prints.
+//! - [`cli`]: the command line, the only code that prints;
+//! - [`fuzz`]: whatever reads foreign bytes, as fuzzers call it.
 
 pub mod cli;
 pub mod container;
 pub mod dockerfile;
 pub mod events;
 pub mod files;
+pub mod fuzz;
 pub mod image;
 pub mod oci;
 pub mod rootless;

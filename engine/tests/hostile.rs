@@ -23,6 +23,7 @@ use keel::image::store::Store;
 use keel::storage::{DriverName, Keep, TreeName};
 use scene::sample::told;
 use scene::{Entry, Scene, entry, file, folder, hard_link, link, tar};
+use sha2::{Digest as _, Sha256};
 
 const PRECIOUS: &str = "precious";
 
@@ -558,4 +559,64 @@ fn metadata_is_bounded() {
     );
     let deep = "[".repeat(100_000);
     assert_archive_refused(&[file("manifest.json", deep)], "not the JSON");
+}
+
+/// A zstd frame (RFC 8878) of a tar with one file of zeros: a block of four bytes is 128 KiB of it.
+fn zeros_by_zstd(name: &str, blocks: u32) -> (Vec<u8>, u64) {
+    const BLOCK: u32 = 128 << 10;
+    let mut zeros = file(name, "");
+    let bytes = u64::from(blocks) * u64::from(BLOCK);
+    zeros.size = Some(bytes);
+    let header = tar(&[zeros])[..512].to_vec();
+    let block = |last: u32, kind: u32, size: u32| (last | kind << 1 | size << 3).to_le_bytes();
+    // No checksum, no size; a window of 128 KiB.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
+    frame.extend(&block(0, 0, 512)[..3]);
+    frame.extend(&header);
+    for _ in 0..blocks {
+        frame.extend(&block(0, 1, BLOCK)[..3]);
+        frame.push(0);
+    }
+    frame.extend(&block(1, 0, 0)[..3]);
+    (frame, bytes)
+}
+
+#[test]
+fn a_layer_that_counts_many_times_is_one_bomb() {
+    // 96 MiB in 4 KB, below what one layer may always have; a hundred of them are 9.6 GB.
+    let (frame, bytes) = zeros_by_zstd("zeros", 768);
+    let mut hasher = Sha256::new();
+    let mut zeros = file("zeros", "");
+    zeros.size = Some(bytes);
+    hasher.update(&tar(&[zeros])[..512]);
+    for _ in 0..96 {
+        hasher.update(vec![0; 1 << 20]);
+    }
+    let diff_id = keel::image::digest::Digest::from_hasher(hasher).to_string();
+    let config = serde_json::json!({"rootfs": {"type": "layers", "diff_ids": vec![diff_id; 100]}});
+    let manifest = serde_json::json!([{"Config": "c.json", "Layers": vec!["layer"; 100]}]);
+    assert_archive_refused(
+        &[
+            file("manifest.json", manifest.to_string()),
+            file("c.json", config.to_string()),
+            file("layer", frame),
+        ],
+        "grow more than 1000 times",
+    );
+}
+
+#[test]
+fn metadata_that_counts_many_times_is_bounded() {
+    let config = format!(
+        r#"{{"rootfs":{{"type":"layers"}}}}{}"#,
+        " ".repeat(4_000_000)
+    );
+    let manifest = serde_json::json!(vec![serde_json::json!({"Config": "c.json"}); 1000]);
+    assert_archive_refused(
+        &[
+            file("manifest.json", manifest.to_string()),
+            file("c.json", config),
+        ],
+        "more than 64 MiB of metadata all in all",
+    );
 }

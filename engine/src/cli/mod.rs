@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod exit;
 mod export;
+pub(crate) mod fuzz;
 mod history;
 mod image;
 mod images;

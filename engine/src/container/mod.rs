@@ -19,6 +19,7 @@ mod export;
 mod facts;
 mod files;
 pub(crate) mod foreground;
+pub(crate) mod fuzz;
 mod group;
 pub mod health;
 pub mod id;

@@ -62,7 +62,7 @@ impl Identity {
 
     /// The same from the files' contents. By libcontainer's rules: a number need not be in the
     /// files, and further groups are taken only when no group was named.
-    fn from_files(user: &str, passwd: &str, group: &str) -> Result<Self, Error> {
+    pub(super) fn from_files(user: &str, passwd: &str, group: &str) -> Result<Self, Error> {
         let (name, group_name) = match user.split_once(':') {
             Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
             None => (user, None),
@@ -82,7 +82,14 @@ impl Identity {
                 file: "/etc/passwd",
             })?;
         // passwd: name:password:uid:gid:comment:home:shell
-        let mut gid = entry.as_ref().and_then(|entry| entry.rest(0)?.parse().ok());
+        let mut gid = match entry.as_ref().and_then(|entry| entry.rest(0)) {
+            Some(text) => text
+                .parse()
+                .ok()
+                .map(|gid| in_range(gid, "/etc/passwd"))
+                .transpose()?,
+            None => None,
+        };
         let home = entry.as_ref().and_then(|entry| entry.rest(2));
         let home = home
             .filter(|home| !home.is_empty())
@@ -99,7 +106,10 @@ impl Identity {
                     .is_some_and(|members| members.split(',').any(|m| m == entry.name))
             };
             let all = group.lines().filter_map(Entry::parse);
-            groups = all.filter(is_member).map(|group| group.id).collect();
+            groups = all
+                .filter(is_member)
+                .map(|group| in_range(group.id, "/etc/group"))
+                .collect::<Result<_, _>>()?;
         }
         Ok(Self {
             uid,
@@ -126,6 +136,18 @@ fn group_id(wanted: &str, group: &str) -> Result<u32, Error> {
             name: wanted.to_owned(),
             file: "/etc/group",
         })
+}
+
+/// A group of the image's files, if processes can be in it.
+fn in_range(gid: u32, file: &'static str) -> Result<u32, Error> {
+    if gid > MAX_ID {
+        return Err(Error::UnknownUser {
+            what: "group",
+            name: gid.to_string(),
+            file,
+        });
+    }
+    Ok(gid)
 }
 
 /// A line of either file: name, id, and the fields behind the id.

@@ -29,7 +29,20 @@ pub enum ExpandError {
         /// What the word says about it.
         message: String,
     },
+    /// Defaults in defaults.
+    #[error("variables stand more than {MAX_DEPTH} deep in the defaults of others")]
+    TooDeep,
+    /// Values of values.
+    #[error("a word would have more than {} KiB with the values of its variables in place", MAX_BYTES >> 10)]
+    TooLong,
 }
+
+/// How deep variables may stand in the defaults of others.
+const MAX_DEPTH: u32 = 64;
+
+/// Bytes of a word with all values in place: no process can be given a longer argument or variable
+/// (`MAX_ARG_STRLEN`), and `ENV a=$a$a` doubles with every line.
+const MAX_BYTES: usize = 128 << 10;
 
 /// Takes quotes and escapes away, and puts the values of variables in their places; `value` gives
 /// them, `None` for those that are not set.
@@ -46,6 +59,7 @@ pub fn expand(
         rest: word.chars().peekable(),
         escape: escape.char(),
         value,
+        depth: 0,
     };
     expansion.until(None)
 }
@@ -55,6 +69,8 @@ struct Expansion<'a> {
     rest: Peekable<Chars<'a>>,
     escape: char,
     value: &'a dyn Fn(&str) -> Option<String>,
+    /// How many `${` are open.
+    depth: u32,
 }
 
 /// What a variable stands for when it has a value, or has none.
@@ -77,7 +93,7 @@ impl Expansion<'_> {
                 char if Some(char) == end => return Ok(text),
                 '\'' => self.single_quoted(&mut text)?,
                 '"' => self.double_quoted(&mut text)?,
-                '$' => text += &self.variable()?,
+                '$' => self.put_variable(&mut text)?,
                 char if char == self.escape => text.extend(self.rest.next()),
                 char => text.push(char),
             }
@@ -102,7 +118,7 @@ impl Expansion<'_> {
         while let Some(char) = self.rest.next() {
             match char {
                 '"' => return Ok(()),
-                '$' => *text += &self.variable()?,
+                '$' => self.put_variable(text)?,
                 char if char == self.escape => {
                     // Only before these is it an escape; elsewhere it means itself.
                     let is_escape = |next: &char| matches!(next, '"' | '$') || *next == char;
@@ -118,6 +134,15 @@ impl Expansion<'_> {
     }
 
     /// Behind a `$`.
+    fn put_variable(&mut self, text: &mut String) -> Result<(), ExpandError> {
+        let value = self.variable()?;
+        if text.len() + value.len() > MAX_BYTES {
+            return Err(ExpandError::TooLong);
+        }
+        *text += &value;
+        Ok(())
+    }
+
     fn variable(&mut self) -> Result<String, ExpandError> {
         if self.rest.next_if_eq(&'{').is_none() {
             let name = self.name();
@@ -148,7 +173,12 @@ impl Expansion<'_> {
         if name.is_empty() {
             return Err(ExpandError::Modifier(self.word.to_owned()));
         }
+        if self.depth == MAX_DEPTH {
+            return Err(ExpandError::TooDeep);
+        }
+        self.depth += 1;
         let other = self.until(Some('}'))?;
+        self.depth -= 1;
         match (modifier, value) {
             (Modifier::Default, value) => Ok(value.unwrap_or(other)),
             (Modifier::Alternative, Some(_)) => Ok(other),
@@ -254,6 +284,21 @@ mod tests {
             missing.to_string(),
             "the variable `none` has no value: give value"
         );
+    }
+
+    #[test]
+    fn words_are_bounded_in_depth_and_length() {
+        let nested = |depth| "${none:-".repeat(depth) + "x" + &"}".repeat(depth);
+        assert_eq!(expanded(&nested(64)).as_deref(), Ok("x"));
+        assert_eq!(expanded(&nested(65)), Err(ExpandError::TooDeep));
+        // So deep, it would be the end of the stack.
+        assert_eq!(expanded(&nested(1 << 20)), Err(ExpandError::TooDeep));
+        let long = |_: &str| Some("x".repeat(MAX_BYTES / 2));
+        assert!(expand("$a$a", Escape::Backslash, &long).is_ok());
+        for word in ["$a$a$a", "\"$a$a$a\"", "${b:+$a$a$a}"] {
+            let error = expand(word, Escape::Backslash, &long);
+            assert_eq!(error, Err(ExpandError::TooLong), "{word}");
+        }
     }
 
     proptest! {

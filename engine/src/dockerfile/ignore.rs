@@ -103,32 +103,51 @@ fn set(states: &mut [bool], at: usize) {
 }
 
 /// Go's `filepath.Match` on one name: `*`, `?`, `[a-z]`, `[^a-z]`, and `\` before a sign.
-fn name_fits(pattern: &[char], name: &[char]) -> bool {
-    match pattern {
-        [] => name.is_empty(),
-        ['*', rest @ ..] => {
-            // Several in a row say no more than one.
-            if rest.first() == Some(&'*') {
-                return name_fits(rest, name);
-            }
-            (0..=name.len()).any(|at| name_fits(rest, name.get(at..).unwrap_or_default()))
+///
+/// In steps of at most both lengths multiplied: when a sign does not fit, only the last `*` takes one
+/// more, as whatever an earlier one would take more, the last one can take as well.
+fn name_fits(mut pattern: &[char], mut name: &[char]) -> bool {
+    // What follows the last `*`, and where that was tried.
+    let mut last: Option<(&[char], &[char])> = None;
+    loop {
+        if let ['*', rest @ ..] = pattern {
+            pattern = rest;
+            last = Some((rest, name));
+            continue;
         }
-        ['?', rest @ ..] => name
+        if pattern.is_empty() && name.is_empty() {
+            return true;
+        }
+        let fitting = name
             .split_first()
-            .is_some_and(|(_, name)| name_fits(rest, name)),
-        ['[', rest @ ..] => match (class(rest, name.first()), name.split_first()) {
-            (Some((true, rest)), Some((_, name))) => name_fits(rest, name),
-            _ => false,
+            .and_then(|(first, behind)| Some((sign_fits(pattern, *first)?, behind)));
+        if let Some(rests) = fitting {
+            (pattern, name) = rests;
+        } else if let Some((rest, [_, behind @ ..])) = last {
+            last = Some((rest, behind));
+            (pattern, name) = (rest, behind);
+        } else {
+            return false;
+        }
+    }
+}
+
+/// If the pattern's first sign, which is no `*`, fits a character: what follows that sign.
+fn sign_fits(pattern: &[char], char: char) -> Option<&[char]> {
+    match pattern {
+        [] => None,
+        ['?', rest @ ..] => Some(rest),
+        ['[', rest @ ..] => match class(rest, char)? {
+            (true, rest) => Some(rest),
+            (false, _) => None,
         },
-        ['\\', sign, rest @ ..] | [sign, rest @ ..] => name
-            .split_first()
-            .is_some_and(|(first, name)| first == sign && name_fits(rest, name)),
+        ['\\', sign, rest @ ..] | [sign, rest @ ..] => (*sign == char).then_some(rest),
     }
 }
 
 /// Whether a character is of the class that begins here; and what follows the class. `None`: it
 /// has no end.
-fn class<'a>(mut pattern: &'a [char], char: Option<&char>) -> Option<(bool, &'a [char])> {
+fn class(mut pattern: &[char], char: char) -> Option<(bool, &[char])> {
     let negated = pattern.first() == Some(&'^');
     if negated {
         pattern = pattern.get(1..)?;
@@ -137,13 +156,13 @@ fn class<'a>(mut pattern: &'a [char], char: Option<&char>) -> Option<(bool, &'a 
     let mut first = true;
     loop {
         match pattern {
-            [']', rest @ ..] if !first => return Some((char.is_some() && found != negated, rest)),
+            [']', rest @ ..] if !first => return Some((found != negated, rest)),
             [low, '-', high, rest @ ..] if *high != ']' => {
-                found |= char.is_some_and(|char| (low..=high).contains(&char));
+                found |= (low..=high).contains(&&char);
                 pattern = rest;
             }
             ['\\', sign, rest @ ..] | [sign, rest @ ..] => {
-                found |= char == Some(sign);
+                found |= char == *sign;
                 pattern = rest;
             }
             [] => return None,
@@ -193,6 +212,15 @@ mod tests {
                 assert!(!ignore.leaves_out(path), "{patterns:?} leaves out {path}");
             }
         }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_takes_no_age() {
+        let ignore = Ignore::parse(&("*a".repeat(40) + "b"));
+        assert!(!ignore.leaves_out(&"a".repeat(250)));
+        assert!(ignore.leaves_out(&("a".repeat(250) + "b")));
+        let long = "?".repeat(1 << 20);
+        assert!(Ignore::parse(&long).leaves_out(&long));
     }
 
     proptest! {

@@ -7,6 +7,7 @@
 
 mod config_instruction;
 mod expand;
+pub(crate) mod fuzz;
 mod healthcheck;
 mod ignore;
 mod source;

@@ -87,7 +87,7 @@ fn decompress_with<'a, R: Read + Send + 'a>(
     limits: Limits,
 ) -> Box<dyn Read + Send + 'a> {
     let counted = Counted::new(input);
-    let read = counted.count.clone();
+    let read = counted.count();
     let buffered = BufReader::with_capacity(64 << 10, counted);
     let guard = |inner| Guard {
         inner,
@@ -188,17 +188,22 @@ fn zstd_error(error: FrameDecoderError) -> io::Error {
 }
 
 /// Counts what is read, where somebody else can see it.
-struct Counted<R> {
+pub(super) struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
 }
 
 impl<R> Counted<R> {
-    fn new(inner: R) -> Self {
+    pub(super) fn new(inner: R) -> Self {
         Self {
             inner,
             count: Arc::default(),
         }
+    }
+
+    /// The bytes that have been read, from now on too.
+    pub(super) fn count(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.count)
     }
 }
 

@@ -4,6 +4,9 @@
 /// Manifests, indexes and configurations, in bytes (registries accept 4 MiB).
 pub const MAX_METADATA_BYTES: usize = 4 << 20;
 
+/// All metadata that is read of one archive: 64 MiB.
+pub const MAX_ARCHIVE_METADATA_BYTES: u64 = 64 << 20;
+
 /// Layers of an image: what the overlay driver can mount.
 pub const MAX_LAYERS: usize = crate::storage::MAX_LAYERS;
 
@@ -15,6 +18,10 @@ pub const MAX_INDEX_DEPTH: usize = 4;
 
 /// Entries of a layer, or of an archive.
 pub const MAX_ENTRIES: u64 = 1_000_000;
+
+/// Bytes of the paths of all entries, which are kept until the last: a path takes up to 4096, so
+/// those of [`MAX_ENTRIES`] would fill the memory. 128 MiB.
+pub const MAX_PATHS_BYTES: usize = 128 << 20;
 
 /// Bytes of one layer's tar, uncompressed: 64 GiB.
 pub const MAX_LAYER_BYTES: u64 = 64 << 30;

@@ -10,6 +10,7 @@ use crate::image::archive::{
 use crate::image::config::{ConfigError, History, ImageConfig, RootFs, RunConfig};
 use crate::image::digest::{ChainId, DiffId, Digest, ImageId};
 use crate::image::layer::{Applied, Expected, Lower, unpack};
+use crate::image::limits::{MAX_RATIO, RATIO_FREE_BYTES};
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
 use crate::image::store::{Store, StoreError, StoredLayer};
@@ -61,6 +62,11 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
+    /// The layers of an archive, together.
+    #[error(
+        "the layers of the archive grow more than {MAX_RATIO} times: it is no honest one, and nothing of it was kept"
+    )]
+    Room,
     /// The finished configuration.
     #[error("the image cannot be used")]
     Config(#[from] ConfigError),
@@ -108,8 +114,9 @@ pub fn load(
             }
         }
         let mut done = Vec::with_capacity(planned.len());
+        let mut room = Room::of(&files);
         for image in planned {
-            done.push(layers(store, &files, image)?);
+            done.push(layers(store, &files, image, &mut room)?);
         }
         done.into_iter()
             .map(|(config, layers, names, devices)| {
@@ -187,10 +194,31 @@ pub(super) fn attempt<T, E: From<StoreError>>(
     result
 }
 
+/// What all layers of an archive may take. One blob can be a layer of many images, and of one image
+/// many times; that the archive itself may be compressed, too, multiplies.
+struct Room(u64);
+
+impl Room {
+    fn of(files: &Files) -> Self {
+        let delivered = files.delivered().unwrap_or(u64::MAX);
+        Self(RATIO_FREE_BYTES.saturating_add(delivered.saturating_mul(MAX_RATIO)))
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<(), LoadError> {
+        self.0 = self.0.checked_sub(bytes).ok_or(LoadError::Room)?;
+        Ok(())
+    }
+}
+
 type Done = (Vec<u8>, Vec<StoredLayer>, Vec<Reference>, u64);
 
 /// Stores the layers of an image, and finishes its configuration.
-fn layers(store: &Store, files: &Files, image: Planned) -> Result<Done, LoadError> {
+fn layers(
+    store: &Store,
+    files: &Files,
+    image: Planned,
+    room: &mut Room,
+) -> Result<Done, LoadError> {
     let of = image.layers.len();
     let mut stored: Vec<StoredLayer> = Vec::with_capacity(of);
     let mut devices = 0;
@@ -208,6 +236,7 @@ fn layers(store: &Store, files: &Files, image: Planned) -> Result<Done, LoadErro
             let PlannedLayer { path, expected } = layer;
             let (layer, applied) = commit(store, files.blob(path)?.reader, parent, *expected)
                 .map_err(|source| LoadError::Layer { at, of, source })?;
+            room.take(applied.bytes)?;
             devices += applied.devices;
             layer
         };

@@ -5,6 +5,7 @@ mod commit;
 pub mod config;
 pub(crate) mod decompress;
 pub mod digest;
+pub(crate) mod fuzz;
 mod hashing;
 pub mod history;
 mod inspect;

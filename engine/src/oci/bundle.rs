@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
+use serde::de::DeserializeOwned;
 
 use super::{ContainerId, Error};
 use crate::runtime::MountMaps;
@@ -39,7 +40,7 @@ impl Bundle {
         let folder = fs::canonicalize(folder).map_err(Error::io("find the bundle", folder))?;
         let path = folder.join("config.json");
         let config = read_bounded(&path)?;
-        let spec = parse(&config, &path)?;
+        let spec: Spec = parse(&config, &path)?;
         let wrong = |why: String| Error::Bundle {
             bundle: folder.clone(),
             why,
@@ -107,7 +108,7 @@ pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// `mounts[].uidMappings` and `gidMappings`, for which the types of the specification have no place.
-fn mount_maps(config: &[u8], path: &Path) -> Result<Vec<MountMaps>, Error> {
+pub(super) fn mount_maps(config: &[u8], path: &Path) -> Result<Vec<MountMaps>, Error> {
     #[derive(serde::Deserialize)]
     struct Mounts {
         #[serde(default)]
@@ -117,16 +118,13 @@ fn mount_maps(config: &[u8], path: &Path) -> Result<Vec<MountMaps>, Error> {
     if !config.windows(word.len()).any(|part| part == word) {
         return Ok(Vec::new());
     }
-    let mounts: Mounts = serde_json::from_slice(config).map_err(|source| Error::Json {
-        path: path.to_owned(),
-        source,
-    })?;
+    let mounts: Mounts = parse(config, path)?;
     Ok(mounts.mounts)
 }
 
-/// Understands a `config.json`.
-pub(super) fn parse(config: &[u8], path: &Path) -> Result<Spec, Error> {
-    serde_json::from_slice(config).map_err(|source| Error::Json {
+/// Understands a `config.json`, or a part of one.
+pub(super) fn parse<T: DeserializeOwned>(json: &[u8], path: &Path) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|source| Error::Json {
         path: path.to_owned(),
         source,
     })

@@ -41,11 +41,7 @@ pub enum Paused {
 /// # Errors
 /// [`Error::Io`], [`Error::Json`].
 pub fn read_process(path: &Path) -> Result<ProcessSpec, Error> {
-    let bytes = bundle::read_bounded(path)?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Json {
-        path: path.to_owned(),
-        source,
-    })
+    bundle::parse(&bundle::read_bounded(path)?, path)
 }
 
 impl Container {

@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod error;
 mod exec;
+pub(crate) mod fuzz;
 mod id;
 mod limits;
 mod pid_file;

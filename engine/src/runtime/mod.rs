@@ -13,6 +13,7 @@ mod child;
 mod error;
 mod exec;
 mod explain;
+pub(crate) mod fuzz;
 mod hooks;
 mod launch;
 mod listener;

@@ -86,6 +86,8 @@ fn bundles_that_contradict_the_specification_are_refused() {
     std::os::unix::fs::symlink("rootfs", linked.path("bundle/link")).unwrap();
     refused(linked.set("/root/path", json!("link")), "symbolic link");
     refused(Scene::new("").set("/process", json!(3)), "config.json");
+    let million = vec![json!({"destination": "/x", "type": "tmpfs"}); 1_000_000];
+    refused(Scene::new("").set("/mounts", json!(million)), "16 MiB");
     let scene = Scene::new("");
     scene
         .call(["create", "--bundle", "/nonexistent", "c"])

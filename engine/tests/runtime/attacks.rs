@@ -189,6 +189,59 @@ fn a_spec_that_cannot_be_honoured_leaves_nothing_behind() {
     assert!(group.pids().expect("a list").is_empty());
 }
 
+/// `-1` leaves an id as it was (setresuid(2)): the process would go on as root.
+#[test]
+fn an_id_that_stands_for_nobody_is_refused() {
+    for (field, id) in [
+        ("/process/user/uid", json!(u32::MAX)),
+        ("/process/user/gid", json!(u32::MAX)),
+        ("/process/user/additionalGids", json!([10, u32::MAX])),
+    ] {
+        let error = chain(&Scene::new("id").set(field, id).refusal());
+        assert!(error.contains("stands for no user"), "{field}: {error}");
+    }
+}
+
+/// TIOCSTI types into the terminal that controls a process's session (CVE-2005-4890 and its kin).
+#[test]
+fn a_container_is_not_in_the_session_of_the_engines_terminal() {
+    for init in [keel::runtime::Init::No, keel::runtime::Init::Yes] {
+        let mut scene = Scene::new("cut -d ' ' -f 6,7 /proc/self/stat; echo; exec sleep 600");
+        scene.init = init;
+        let mut running = scene.start();
+        let line = running.line();
+        let (session, terminal) = line.split_once(' ').expect("two numbers");
+        assert_ne!(session, "0", "a session of the host's");
+        assert_eq!(terminal, "0", "a terminal of the host's");
+    }
+}
+
+#[test]
+fn a_namespace_that_is_a_pipe_makes_nobody_wait() {
+    let mut scene = Scene::new("true");
+    let pipe = scene.host("volume").join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let list = scene.spec["linux"]["namespaces"].as_array_mut();
+    let list = list.expect("namespaces");
+    list.retain(|namespace| namespace["type"] != "network");
+    list.push(json!({"type": "network", "path": pipe}));
+    // Whoever does wait is let go at the end of a patience that nobody needs.
+    let (done, waits) = std::sync::mpsc::channel::<()>();
+    let rescue = std::thread::spawn(move || {
+        let patience = std::time::Duration::from_secs(60);
+        let waited =
+            waits.recv_timeout(patience) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+        if waited {
+            drop(fs::File::options().write(true).read(true).open(pipe));
+        }
+        waited
+    });
+    let error = chain(&scene.refusal());
+    drop(done);
+    assert!(!rescue.join().expect("the rescue"), "it waited: {error}");
+    assert!(error.contains("join the namespace"), "{error}");
+}
+
 #[test]
 fn hostile_specs_are_refused_before_anything_is_made() {
     let mount = |destination: &str| {
@@ -225,6 +278,10 @@ fn hostile_specs_are_refused_before_anything_is_made() {
         (
             Scene::new("true").set("/linux/sysctl", json!({"net.../../kernel/panic": "1"})),
             "kernel parameter",
+        ),
+        (
+            Scene::new("true").set("/linux/sysctl", json!({"kernel.core_pattern": "|/x"})),
+            "belongs to no namespace",
         ),
     ] {
         let error = chain(&scene.refusal());

@@ -37,9 +37,9 @@ pub(crate) struct Running {
     _folder: Arc<tempfile::TempDir>,
 }
 
-const APPLETS: [&str; 18] = [
+const APPLETS: [&str; 19] = [
     "sh", "true", "cat", "ls", "id", "sleep", "echo", "mount", "ip", "grep", "stat", "touch",
-    "hostname", "kill", "readlink", "dd", "mkdir", "tty",
+    "hostname", "kill", "readlink", "dd", "mkdir", "tty", "cut",
 ];
 
 /// Where cargo lets tests write.

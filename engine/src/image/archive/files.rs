@@ -1,5 +1,6 @@
 //! The files of an archive by their paths: in a folder, or at their places in a tar.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -7,15 +8,16 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use crate::image::archive::ArchiveError;
-use crate::image::decompress::{Compression, decompress, recognise};
+use crate::image::decompress::{Compression, Counted, decompress, recognise};
 use crate::image::layer::{EntryPath, Kind, TarReader};
-use crate::image::limits::MAX_METADATA_BYTES;
+use crate::image::limits::{MAX_ARCHIVE_METADATA_BYTES, MAX_METADATA_BYTES};
 use crate::storage::{Staged, Staging};
 use crate::sys::in_root;
 
@@ -24,7 +26,18 @@ const MAX_LINKS: usize = 16;
 
 /// An open archive.
 #[derive(Debug)]
-pub(in crate::image) enum Files {
+pub(in crate::image) struct Files {
+    form: Form,
+    /// Bytes that the archive has where it comes from, compressed as it is there; of a folder none
+    /// are known.
+    delivered: Option<u64>,
+    /// Bytes of metadata that may still be read.
+    metadata_left: Cell<u64>,
+}
+
+/// What the files lie in.
+#[derive(Debug)]
+enum Form {
     Folder(OwnedFd),
     Tar {
         tar: Arc<File>,
@@ -48,17 +61,31 @@ pub(in crate::image) struct Blob {
 }
 
 impl Files {
+    fn new(form: Form, delivered: Option<u64>) -> Self {
+        Self {
+            form,
+            delivered,
+            metadata_left: Cell::new(MAX_ARCHIVE_METADATA_BYTES),
+        }
+    }
+
+    /// Bytes that the archive has where it comes from, compressed as it is there; of a folder none
+    /// are known.
+    pub(in crate::image) fn delivered(&self) -> Option<u64> {
+        self.delivered
+    }
+
     /// Opens a folder or a tar, compressed or not.
     pub(in crate::image) fn open(path: &Path, staging: &Staging) -> Result<Self, ArchiveError> {
         let file = File::open(path).map_err(failed("open", path))?;
         if file.metadata().map_err(failed("examine", path))?.is_dir() {
-            return Ok(Self::Folder(file.into()));
+            return Ok(Self::new(Form::Folder(file.into()), None));
         }
         let is_file = file.metadata().map_err(failed("examine", path))?.is_file();
         let (compression, whole) = recognise(&file).map_err(failed("read", path))?;
         if is_file && compression == Compression::None {
             drop(whole);
-            return Self::index(file, None, path);
+            return Self::of_tar(file, path);
         }
         Self::spool(whole, staging, path)
     }
@@ -78,6 +105,8 @@ impl Files {
             .create_new(true)
             .open(&path)
             .map_err(failed("create", &path))?;
+        let stream = Counted::new(stream);
+        let delivered = stream.count();
         let mut stream = decompress(stream).map_err(failed("read", name))?;
         let mut buffer = vec![0; 256 << 10];
         loop {
@@ -88,9 +117,91 @@ impl Files {
             let data = buffer.get(..length).unwrap_or_default();
             io::Write::write_all(&mut file, data).map_err(failed("write", &path))?;
         }
-        Self::index(file, Some(staged), name)
+        let form = Form::index(file, Some(staged), name)?;
+        Ok(Self::new(form, Some(delivered.load(Ordering::Relaxed))))
     }
 
+    /// The files of an uncompressed tar.
+    pub(in crate::image) fn of_tar(file: File, name: &Path) -> Result<Self, ArchiveError> {
+        let length = file.metadata().map_err(failed("examine", name))?.len();
+        Ok(Self::new(Form::index(file, None, name)?, Some(length)))
+    }
+
+    /// Whether there is a file at `path`.
+    pub(in crate::image) fn has(&self, path: &str) -> Result<bool, ArchiveError> {
+        Ok(self.find(path)?.is_some())
+    }
+
+    /// The file at `path`.
+    pub(in crate::image) fn blob(&self, path: &str) -> Result<Blob, ArchiveError> {
+        self.find(path)?
+            .ok_or_else(|| ArchiveError::Missing(path.chars().take(300).collect()))
+    }
+
+    /// The whole file at `path`, which is metadata and so of bounded size.
+    pub(in crate::image) fn metadata(&self, path: &str) -> Result<Vec<u8>, ArchiveError> {
+        let blob = self.blob(path)?;
+        if blob.bytes > MAX_METADATA_BYTES as u64 {
+            return Err(ArchiveError::TooLarge {
+                path: path.to_owned(),
+                bytes: blob.bytes,
+            });
+        }
+        // A small archive can refer to the same large file a thousand times.
+        let left = self.metadata_left.get().checked_sub(blob.bytes);
+        self.metadata_left.set(left.ok_or(ArchiveError::Metadata)?);
+        let mut bytes = Vec::new();
+        // The size may be a lie, or change.
+        blob.reader
+            .take(MAX_METADATA_BYTES as u64)
+            .read_to_end(&mut bytes)
+            .map_err(failed("read", Path::new(path)))?;
+        Ok(bytes)
+    }
+
+    fn find(&self, path: &str) -> Result<Option<Blob>, ArchiveError> {
+        let refused = |source| ArchiveError::Path {
+            path: path.chars().take(300).collect(),
+            source,
+        };
+        let parsed = EntryPath::parse(path.as_bytes()).map_err(refused)?;
+        match &self.form {
+            Form::Folder(folder) => {
+                // O_NONBLOCK: a FIFO must not make us wait.
+                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+                match in_root::open(folder.as_fd(), parsed.as_path(), flags, Mode::empty()) {
+                    Ok(file) => regular(File::from(file), path).map(Some),
+                    Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+                    Err(errno) => Err(failed("open", Path::new(path))(errno)),
+                }
+            }
+            Form::Tar { tar, places, .. } => {
+                let mut at = &parsed;
+                for _ in 0..MAX_LINKS {
+                    match places.get(at) {
+                        None if *at == parsed => return Ok(None),
+                        None => break,
+                        Some(Place::Link(target)) => at = target,
+                        Some(Place::At { offset, bytes }) => {
+                            return Ok(Some(Blob {
+                                bytes: *bytes,
+                                reader: Box::new(Part {
+                                    tar: Arc::clone(tar),
+                                    offset: *offset,
+                                    left: *bytes,
+                                }),
+                            }));
+                        }
+                    }
+                }
+                Err(ArchiveError::Link(parsed.to_string()))
+            }
+        }
+    }
+}
+
+impl Form {
+    /// Finds the files of an uncompressed tar.
     fn index(file: File, staged: Option<Staged>, name: &Path) -> Result<Self, ArchiveError> {
         let length = file.metadata().map_err(failed("examine", name))?.len();
         let tar = Arc::new(file);
@@ -119,75 +230,6 @@ impl Files {
             places,
             _staged: staged,
         })
-    }
-
-    /// Whether there is a file at `path`.
-    pub(in crate::image) fn has(&self, path: &str) -> Result<bool, ArchiveError> {
-        Ok(self.find(path)?.is_some())
-    }
-
-    /// The file at `path`.
-    pub(in crate::image) fn blob(&self, path: &str) -> Result<Blob, ArchiveError> {
-        self.find(path)?
-            .ok_or_else(|| ArchiveError::Missing(path.chars().take(300).collect()))
-    }
-
-    /// The whole file at `path`, which is metadata and so of bounded size.
-    pub(in crate::image) fn metadata(&self, path: &str) -> Result<Vec<u8>, ArchiveError> {
-        let blob = self.blob(path)?;
-        if blob.bytes > MAX_METADATA_BYTES as u64 {
-            return Err(ArchiveError::TooLarge {
-                path: path.to_owned(),
-                bytes: blob.bytes,
-            });
-        }
-        let mut bytes = Vec::new();
-        // The size may be a lie, or change.
-        blob.reader
-            .take(MAX_METADATA_BYTES as u64)
-            .read_to_end(&mut bytes)
-            .map_err(failed("read", Path::new(path)))?;
-        Ok(bytes)
-    }
-
-    fn find(&self, path: &str) -> Result<Option<Blob>, ArchiveError> {
-        let refused = |source| ArchiveError::Path {
-            path: path.chars().take(300).collect(),
-            source,
-        };
-        let parsed = EntryPath::parse(path.as_bytes()).map_err(refused)?;
-        match self {
-            Self::Folder(folder) => {
-                // O_NONBLOCK: a FIFO must not make us wait.
-                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
-                match in_root::open(folder.as_fd(), parsed.as_path(), flags, Mode::empty()) {
-                    Ok(file) => regular(File::from(file), path).map(Some),
-                    Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-                    Err(errno) => Err(failed("open", Path::new(path))(errno)),
-                }
-            }
-            Self::Tar { tar, places, .. } => {
-                let mut at = &parsed;
-                for _ in 0..MAX_LINKS {
-                    match places.get(at) {
-                        None if *at == parsed => return Ok(None),
-                        None => break,
-                        Some(Place::Link(target)) => at = target,
-                        Some(Place::At { offset, bytes }) => {
-                            return Ok(Some(Blob {
-                                bytes: *bytes,
-                                reader: Box::new(Part {
-                                    tar: Arc::clone(tar),
-                                    offset: *offset,
-                                    left: *bytes,
-                                }),
-                            }));
-                        }
-                    }
-                }
-                Err(ArchiveError::Link(parsed.to_string()))
-            }
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::image::config::{ConfigError, ImageConfig};
 use crate::image::digest::Digest;
 use crate::image::layer::{Expected, PathError, TarError};
-use crate::image::limits::MAX_IMAGES;
+use crate::image::limits::{MAX_ARCHIVE_METADATA_BYTES, MAX_IMAGES};
 use crate::image::manifest::ManifestError;
 use crate::image::reference::{Reference, ReferenceError};
 use crate::storage::StorageError;
@@ -66,6 +66,9 @@ pub enum ArchiveError {
         /// How large.
         bytes: u64,
     },
+    /// Metadata that is too large all in all.
+    #[error("the images of the archive have more than {} MiB of metadata all in all", MAX_ARCHIVE_METADATA_BYTES >> 20)]
+    Metadata,
     /// A blob that is not what its name says.
     #[error(
         "`{path}` in the archive has digest {found} instead of {expected}: the archive is damaged, make it again"

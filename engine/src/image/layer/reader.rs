@@ -12,7 +12,8 @@ use tar::Header;
 use crate::image::layer::path::{EntryPath, PathError};
 use crate::image::layer::pax;
 use crate::image::limits::{
-    MAX_ENTRIES, MAX_PATH_BYTES, MAX_TAR_EXTENSION_BYTES, MAX_TAR_EXTENSIONS, MAX_XATTRS,
+    MAX_ENTRIES, MAX_PATH_BYTES, MAX_PATHS_BYTES, MAX_TAR_EXTENSION_BYTES, MAX_TAR_EXTENSIONS,
+    MAX_XATTRS,
 };
 
 const BLOCK: usize = 512;
@@ -65,6 +66,9 @@ pub enum TarError {
     /// Too many entries.
     #[error("it has more than {MAX_ENTRIES} entries")]
     TooMany,
+    /// Paths that take too much memory.
+    #[error("the paths of its entries have more than {} MiB", MAX_PATHS_BYTES >> 20)]
+    Paths,
 }
 
 /// What an entry is.
@@ -135,6 +139,8 @@ struct Extended {
 pub(crate) struct TarReader<R> {
     inner: R,
     entries: u64,
+    /// Bytes of the paths of all entries, and of what they link to.
+    paths: usize,
     /// Bytes of the present entry that are not read yet.
     left: u64,
     /// Bytes after them up to the next block.
@@ -146,6 +152,7 @@ impl<R: Read> TarReader<R> {
         Self {
             inner,
             entries: 0,
+            paths: 0,
             left: 0,
             padding: 0,
         }
@@ -221,6 +228,10 @@ impl<R: Read> TarReader<R> {
             .link
             .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned))
             .unwrap_or_default();
+        self.paths = self.paths.saturating_add(raw.len() + link.len());
+        if self.paths > MAX_PATHS_BYTES {
+            return Err(TarError::Paths);
+        }
         let unsupported = |kind: String| TarError::Kind {
             path: shown(&raw),
             kind,
@@ -452,4 +463,59 @@ fn blank_is_zero(field: &[u8], value: io::Result<u64>) -> io::Result<u64> {
         return Ok(0);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries of long paths without end: a GNU long name of 4095 bytes before each.
+    struct Paths {
+        block: Vec<u8>,
+        at: usize,
+    }
+
+    impl Read for Paths {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let rest = &self.block[self.at..];
+            let length = rest.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&rest[..length]);
+            self.at = (self.at + length) % self.block.len();
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn paths_cannot_fill_the_memory() {
+        let header = |kind: u8, size: u64| {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(tar::EntryType::new(kind));
+            header.set_size(size);
+            header.set_mode(0);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_cksum();
+            header.as_bytes().to_vec()
+        };
+        let path = [b"n".repeat(200), b"/".to_vec()].concat().repeat(20);
+        let padding = vec![0; path.len().next_multiple_of(BLOCK) - path.len()];
+        let block = [
+            header(b'L', path.len() as u64),
+            path,
+            padding,
+            header(b'0', 0),
+        ]
+        .concat();
+        let mut tar = TarReader::new(Paths { block, at: 0 });
+        let mut entries = 0;
+        let error = loop {
+            match tar.next_entry() {
+                Ok(entry) => entries += u64::from(entry.is_some()),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, TarError::Paths), "{error}");
+        assert!(entries < MAX_ENTRIES / 10, "{entries}");
+    }
 }

@@ -98,7 +98,7 @@ impl Hierarchies {
         Self::from_mounts(&table)
     }
 
-    fn from_mounts(table: &[u8]) -> Self {
+    pub(super) fn from_mounts(table: &[u8]) -> Self {
         let mut legacy: Vec<Hierarchy> = Vec::new();
         let mut unified = None;
         for mount in mountinfo::parse(table) {

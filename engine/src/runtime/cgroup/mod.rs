@@ -7,6 +7,7 @@
 mod delegate;
 mod devices;
 mod error;
+pub(in crate::runtime) mod fuzz;
 mod grace;
 mod group;
 mod hierarchies;

@@ -77,7 +77,7 @@ impl Stats {
 }
 
 /// `8:0 rbytes=1 wbytes=2 rios=…`
-fn unified_io(text: &str) -> BTreeMap<String, (u64, u64)> {
+pub(super) fn unified_io(text: &str) -> BTreeMap<String, (u64, u64)> {
     let line = |line: &str| {
         let (device, rest) = line.split_once(' ')?;
         let value = |key: &str| {
@@ -90,7 +90,7 @@ fn unified_io(text: &str) -> BTreeMap<String, (u64, u64)> {
 }
 
 /// `8:0 Read 1`, `8:0 Write 2` …
-fn legacy_io(text: &str) -> BTreeMap<String, (u64, u64)> {
+pub(super) fn legacy_io(text: &str) -> BTreeMap<String, (u64, u64)> {
     let mut devices: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for line in text.lines() {
         let mut fields = line.split(' ');

@@ -93,7 +93,9 @@ impl NamespacePlan {
                     });
                 }
                 Some(path) => {
-                    let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+                    // A FIFO must not make us wait, and a terminal not become ours.
+                    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+                    let file = open(path, flags | OFlag::O_CLOEXEC, Mode::empty());
                     let path = path.display().to_string();
                     let file = file.map_err(|errno| {
                         setup(

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::libc;
-use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType, Process};
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType, Process, User};
 
 use super::extras::Extras;
 use super::{c_string, inner_path, invalid, refuse_process};
@@ -88,6 +88,7 @@ impl ProcessPlan {
             return Err(invalid("process.cwd", "must be an absolute path"));
         }
         let user = process.user();
+        refuse_unchanged(user)?;
         Ok(Self {
             candidates: candidates(program, env)?,
             engine: engine()?,
@@ -120,6 +121,22 @@ fn groups(asked: &[u32]) -> Result<Option<Vec<u32>>, Error> {
             "must be empty: a user namespace without ranges of groups (/etc/subgid) has no further groups",
         )),
     }
+}
+
+/// `-1` is no id: setresuid(2) and setresgid(2) leave it at what it was, which is root.
+fn refuse_unchanged(user: &User) -> Result<(), Error> {
+    let others = user.additional_gids().iter().flatten().copied();
+    if [user.uid(), user.gid()]
+        .into_iter()
+        .chain(others)
+        .any(|id| id == u32::MAX)
+    {
+        return Err(invalid(
+            "process.user",
+            "has the id 4294967295, which stands for no user and no group",
+        ));
+    }
+    Ok(())
 }
 
 fn engine() -> Result<(u64, u64), Error> {
