@@ -16,6 +16,7 @@ mod id;
 mod limits;
 mod pid_file;
 mod record;
+mod rootless;
 mod signal;
 mod start;
 mod status;

@@ -23,7 +23,7 @@ use nix::unistd::geteuid;
 
 pub use error::Error;
 pub use home::{default_root, default_runtime_root};
-pub use id_map::{IdMap, IdRange, Mapping, id_map};
+pub use id_map::{IdMap, IdRange, Mapping, host_uid, id_map};
 pub use join::join;
 pub use make::make;
 pub use meeting::stay;
