@@ -146,8 +146,8 @@ pub fn host_uid() -> u32 {
         let offset = uid.checked_sub(range.inside)?;
         (offset < range.count).then_some(range.host + offset)
     };
-    let ranges = id_map().unwrap_or_default().into_iter();
-    ranges.filter_map(outside).next().unwrap_or(uid)
+    let mut ranges = id_map().unwrap_or_default().into_iter();
+    ranges.find_map(outside).unwrap_or(uid)
 }
 
 /// `/proc/PID/uid_map`.

@@ -81,9 +81,8 @@ pub fn delegated() -> Option<CgroupPath> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     // Made way already: the group that was delegated is the one above.
-    let own = own
-        .strip_suffix(LEAF)
-        .map_or(own, |above| above.trim_end_matches('/'));
+    let above = own.strip_suffix(LEAF);
+    let own = above.and_then(|path| path.strip_suffix('/')).unwrap_or(own);
     let path = CgroupPath::parse(own).ok()?;
     let folder = path.below(&root);
     let parts = [".", "cgroup.procs", "cgroup.subtree_control"];
