@@ -68,6 +68,7 @@ pub use run::{run, run_detached};
 pub use select::{Filter, Selection};
 pub use stop::Force;
 pub use store::Containers;
+pub(crate) use top::in_pid_namespace_of;
 pub use top::{ProcessRow, process_rows};
 pub use update::Update;
 pub use usage::Usage;

@@ -48,7 +48,7 @@ impl Container {
 }
 
 /// The processes in the same pid namespace, this one among them.
-fn in_pid_namespace_of(first: u32) -> Vec<u32> {
+pub(crate) fn in_pid_namespace_of(first: u32) -> Vec<u32> {
     let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let of_first = namespace(first);
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();

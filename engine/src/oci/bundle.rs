@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::{ContainerId, Error};
 use crate::runtime::MountMaps;
-use crate::runtime::cgroup::CgroupPath;
+use crate::runtime::cgroup::{self, CgroupPath};
+use crate::sys::user_namespace::{Users, users};
 
 /// The version of the runtime specification that this follows.
 pub const VERSION: &str = "1.2.1";
@@ -78,17 +79,28 @@ impl Bundle {
     }
 
     /// Where its control group is to be: relative paths, and containers that name none, are below
-    /// `/keel/runtime`.
-    pub(super) fn cgroup(&self, id: &ContainerId) -> Result<CgroupPath, Error> {
+    /// `/keel/runtime`; of a user who is not root in the group that is delegated to them. `None`:
+    /// there is none.
+    pub(super) fn cgroup(&self, id: &ContainerId) -> Result<Option<CgroupPath>, Error> {
+        if cgroup::detect() == cgroup::Mode::Absent {
+            return Ok(None);
+        }
         let asked = self.spec.linux().as_ref();
         let asked = asked.and_then(|linux| linux.cgroups_path().as_deref());
         let asked = asked.filter(|path| !path.as_os_str().is_empty());
-        let path = match asked {
-            Some(path) if path.is_absolute() => path.to_owned(),
-            Some(path) => Path::new("/keel/runtime").join(path),
-            None => Path::new("/keel/runtime").join(id.as_str()),
+        let below = match (asked, users()) {
+            (Some(path), _) if path.is_absolute() => {
+                return Ok(Some(CgroupPath::parse(&path.to_string_lossy())?));
+            }
+            (_, Users::Hosts) => String::new(),
+            (_, Users::Mapped) => match cgroup::delegated() {
+                Some(own) => own.as_str().to_owned(),
+                None => return Ok(None),
+            },
         };
-        Ok(CgroupPath::parse(&path.to_string_lossy())?)
+        let path = asked.unwrap_or(Path::new(id.as_str()));
+        let path = format!("{below}/keel/runtime/{}", path.display());
+        Ok(Some(CgroupPath::parse(&path)?))
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     Bundle, Container, ContainerId, Error, Force, Record, Runtime, console, pid_file, store,
 };
 use crate::container::state::{Incarnation, boot_id};
-use crate::runtime::cgroup::{self, CgroupPath};
+use crate::runtime::cgroup::CgroupPath;
 use crate::runtime::{
     self, Console, HookPoint, Init, Keyring, Launch, Options, Prepared, Process, RootChange, Start,
     Stdio,
@@ -125,10 +125,7 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(runtime: &'a Runtime, id: &ContainerId, bundle: &'a Bundle) -> Result<Self, Error> {
         let mut record = Record::new(id, bundle);
-        let cgroup = bundle.cgroup(id)?;
-        if cgroup::detect() != cgroup::Mode::Absent {
-            record.cgroup = Some(cgroup.as_str().to_owned());
-        }
+        record.cgroup = bundle.cgroup(id)?.map(|path| path.as_str().to_owned());
         let (aside, hold) = runtime.make_aside(id)?;
         let filled = fill(&aside, bundle, &record)
             .and_then(|waiting| Ok((waiting, runtime.publish(&aside, id)?)));

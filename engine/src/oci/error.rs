@@ -61,6 +61,9 @@ pub enum Error {
     /// The container's environment or process.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// The user namespace of a user who is not root.
+    #[error(transparent)]
+    Rootless(#[from] crate::rootless::Error),
     /// A file or folder.
     #[error("cannot {action} {}", path.display())]
     Io {

@@ -7,6 +7,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::signal::Held;
 use super::{Container, Error, Status};
+use crate::container::in_pid_namespace_of;
 use crate::runtime::cgroup::{Cgroup, Freezer, Stats};
 use crate::runtime::requirement;
 
@@ -56,7 +57,10 @@ impl Container {
         if !self.status().has_process() {
             return Err(self.refuse("look into", "it has no processes"));
         }
-        Ok(self.group()?.pids()?)
+        match (self.cgroup(), &self.record.process) {
+            (None, Some(process)) => Ok(in_pid_namespace_of(process.pid)),
+            _ => Ok(self.group()?.pids()?),
+        }
     }
 
     /// What it has used so far.

@@ -17,6 +17,7 @@ mod id;
 mod limits;
 mod pid_file;
 mod record;
+mod rootless;
 mod signal;
 mod start;
 mod status;

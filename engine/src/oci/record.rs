@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Status;
 use crate::container::state::Incarnation;
+use crate::rootless;
 
 /// The version of the format of a runtime container's `state.json`.
 const SCHEMA: &str = "keel.runtime-state/1";
@@ -51,7 +52,7 @@ impl Record {
             bundle: bundle.folder.clone(),
             rootfs: bundle.rootfs.clone(),
             created: format!("{:.9}", jiff::Timestamp::now()),
-            owner: nix::unistd::getuid().as_raw(),
+            owner: rootless::host_uid(),
             annotations: annotations
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),

@@ -6,8 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{getegid, geteuid, getuid};
 
+use super::Error;
 use super::ranges::{Account, ranges};
 use crate::sys::user_namespace::{Users, users};
 
@@ -74,8 +75,31 @@ impl IdMap {
         Self::of_ranges(with_own(uid, more.0), with_own(gid, more.1))
     }
 
+    /// These ids and no others.
+    ///
+    /// # Errors
+    /// [`Error::Map`] for more than the caller's own, without the programs that map them.
+    pub fn exactly(uid: Vec<IdRange>, gid: Vec<IdRange>) -> Result<Self, Error> {
+        let own = |host| IdRange {
+            inside: 0,
+            host,
+            count: 1,
+        };
+        if uid == [own(geteuid().as_raw())] && gid == [own(getegid().as_raw())] {
+            return Ok(Self::Single);
+        }
+        match Self::of_ranges(uid, gid) {
+            Self::Single => Err(Error::Map {
+                why: "only newuidmap and newgidmap can map other ids than the user's own; install \
+                      the package `uidmap`, or map id 0 to this user and nothing else"
+                    .to_owned(),
+            }),
+            ranges @ Self::Ranges { .. } => Ok(ranges),
+        }
+    }
+
     /// These ranges; without the programs the caller alone.
-    pub fn of_ranges(uid: Vec<IdRange>, gid: Vec<IdRange>) -> Self {
+    fn of_ranges(uid: Vec<IdRange>, gid: Vec<IdRange>) -> Self {
         match (program("newuidmap"), program("newgidmap")) {
             (Some(of_users), Some(of_groups)) => Self::Ranges {
                 uid: Mapping {
@@ -113,6 +137,17 @@ pub fn id_map() -> Option<Vec<IdRange>> {
     Some(parse(
         &fs::read_to_string("/proc/self/uid_map").unwrap_or_default(),
     ))
+}
+
+/// Who runs this process, as the host knows them.
+pub fn host_uid() -> u32 {
+    let uid = getuid().as_raw();
+    let outside = |range: IdRange| {
+        let offset = uid.checked_sub(range.inside)?;
+        (offset < range.count).then_some(range.host + offset)
+    };
+    let mut ranges = id_map().unwrap_or_default().into_iter();
+    ranges.find_map(outside).unwrap_or(uid)
 }
 
 /// `/proc/PID/uid_map`.

@@ -6,7 +6,7 @@
 //! namespace that it runs in; the kernel tells who is in it already (decision 0097).
 //!
 //! In the order of the flow: [`default_root`] (whose folder) → [`enter`] → `meeting` (is there a
-//! namespace to join?) → `ranges` (which ids the user may use) → `make` (a new one) → [`id_map`]
+//! namespace to join?) → `ranges` (which ids the user may use) → `make` (a new one) → [`id_map()`]
 //! (what it came to).
 
 mod error;
@@ -23,7 +23,7 @@ use nix::unistd::geteuid;
 
 pub use error::Error;
 pub use home::{default_root, default_runtime_root};
-pub use id_map::{IdMap, IdRange, Mapping, id_map};
+pub use id_map::{IdMap, IdRange, Mapping, host_uid, id_map};
 pub use join::join;
 pub use make::make;
 pub use meeting::stay;

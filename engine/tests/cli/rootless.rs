@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::keel::{Answer, IMAGE, status_of};
+use super::keel::{Answer, IMAGE, list, status_of};
 
 const UID: u32 = 54_321;
 /// The first of the further ids.
@@ -137,6 +137,25 @@ impl User {
     fn sh(&self, flags: &[&str], script: &str) -> Answer {
         let before = ["run", "--rm"].iter().chain(flags);
         self.call(before.chain(&[IMAGE, "sh", "-c", script]).copied())
+    }
+
+    /// `keel runtime ARGS`
+    fn runtime<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Answer {
+        Answer::of(&self.runtime_command(args).output().unwrap())
+    }
+
+    fn runtime_command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new(self.file("keel"));
+        command
+            .uid(UID)
+            .gid(UID)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .arg("runtime")
+            .args(args)
+            .stdin(Stdio::null());
+        command
     }
 
     /// A container that waits to be stopped, and then ends with 3.
@@ -478,4 +497,159 @@ fn a_user_whom_the_kernel_gives_no_namespace_hears_why_and_still_reads() {
     for mounted in ["proc", "root"] {
         umount2(&jail.join(mounted), MntFlags::MNT_DETACH).unwrap();
     }
+}
+
+#[test]
+fn a_delegated_group_is_used_and_removed() {
+    let mut user = User::new(Ids::Many, "overlay");
+    // The unified hierarchy alone, whatever this machine has.
+    let hierarchy = Path::new("/sys/fs/cgroup");
+    let none = None::<&str>;
+    mount(
+        Some("cgroup2"),
+        hierarchy,
+        Some("cgroup2"),
+        MsFlags::empty(),
+        none,
+    )
+    .unwrap();
+    user.covered.push(hierarchy.to_owned());
+    let group = Group::delegated(hierarchy, UID);
+    let call = |verb: &str| {
+        // Once controllers are handed down, keel has moved all processes to a leaf.
+        let leaf = group.0.join("keel-leaf");
+        let place = if leaf.is_dir() { &leaf } else { &group.0 };
+        let enter = format!("echo $$ >{}/cgroup.procs && exec \"$@\"", place.display());
+        let keel = user.command(verb.split(' '));
+        let program = std::iter::once(keel.get_program()).chain(keel.get_args());
+        let output = Command::new("sh")
+            .args(["-c", &enter, "sh", "setpriv", "--clear-groups"])
+            .args([format!("--reuid={UID}"), format!("--regid={UID}")])
+            .args(program)
+            .env("HOME", user.home.path())
+            .env_remove("KEEL_PRETEND_KERNEL")
+            .output()
+            .unwrap();
+        Answer::of(&output)
+    };
+    call(&format!("run -d --name web {IMAGE} sleep 1000")).success();
+    let own = group.0.join("keel");
+    assert_eq!(groups(&own).len(), 1, "{own:?}");
+    call("pause web").success();
+    assert!(call("ps").success().contains("(Paused)"));
+    call("unpause web").success();
+    call("exec web id").success();
+    call("rm -f web").success();
+    assert_eq!(groups(&own), Vec::<PathBuf>::new());
+}
+
+/// A control group, removed with all below when its processes have ended.
+struct Group(PathBuf);
+
+impl Group {
+    fn delegated(hierarchy: &Path, uid: u32) -> Self {
+        let group = hierarchy.join(format!("keel-test-of-a-user-{}", std::process::id()));
+        fs::create_dir(&group).unwrap();
+        for part in [
+            "",
+            "cgroup.procs",
+            "cgroup.subtree_control",
+            "cgroup.threads",
+        ] {
+            chown(group.join(part), Some(uid), Some(uid)).unwrap();
+        }
+        Self(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let mut folders = vec![self.0.clone()];
+        let mut at = 0;
+        while let Some(folder) = folders.get(at) {
+            let below = groups(folder);
+            folders.extend(below);
+            at += 1;
+        }
+        for folder in folders.iter().rev() {
+            fs::remove_dir(folder).ok();
+        }
+    }
+}
+
+fn groups(folder: &Path) -> Vec<PathBuf> {
+    let mut groups = list(folder);
+    groups.retain(|path| path.is_dir());
+    groups
+}
+
+#[test]
+fn the_runtime_makes_containers_of_a_users_bundles() {
+    for ids in [Ids::One, Ids::Many] {
+        let user = User::new(ids, "vfs");
+        let bundle = user.folder("bundle");
+        let at = bundle.to_str().unwrap();
+        user.runtime(["spec", "--rootless", "--bundle", at])
+            .success();
+        for folder in [
+            "rootfs",
+            "rootfs/bin",
+            "rootfs/proc",
+            "rootfs/dev",
+            "rootfs/sys",
+        ] {
+            fs::create_dir(bundle.join(folder)).unwrap();
+        }
+        chown(bundle.join("rootfs"), Some(UID), Some(UID)).unwrap();
+        for program in ["sh", "id", "sleep", "cat"] {
+            fs::copy("/bin/busybox", bundle.join("rootfs/bin").join(program)).unwrap();
+        }
+        let path = bundle.join("config.json");
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        config["process"]["terminal"] = false.into();
+        config["process"]["args"] =
+            serde_json::json!(["sh", "-c", "id -u; cat /proc/self/uid_map; exit 6"]);
+        let mut expected = vec!["0".to_owned(), format!("0 {UID} 1")];
+        if ids == Ids::Many {
+            for field in ["uidMappings", "gidMappings"] {
+                let more = serde_json::json!({"containerID": 1, "hostID": RANGE, "size": 65536});
+                config["linux"][field].as_array_mut().unwrap().push(more);
+            }
+            expected.push(format!("1 {RANGE} 65536"));
+        }
+        let write = |config: &serde_json::Value| fs::write(&path, config.to_string()).unwrap();
+        write(&config);
+        let ran = user.runtime(["run", "--bundle", at, "once"]);
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(ran.code, Some(6), "{ran:?}");
+        assert_eq!(ran.stdout.lines().map(words).collect::<Vec<_>>(), expected);
+
+        config["process"]["args"] = serde_json::json!(["sleep", "1000"]);
+        write(&config);
+        // The container has the streams of whoever creates it: a pipe would not end.
+        let mut create = user.runtime_command(["create", "--bundle", at, "web"]);
+        assert!(create.stdout(Stdio::null()).status().unwrap().success());
+        user.runtime(["start", "web"]).success();
+        assert_eq!(user.runtime(["exec", "web", "id", "-u"]).success(), "0\n");
+        let state: serde_json::Value =
+            serde_json::from_str(&user.runtime(["state", "web"]).success()).unwrap();
+        assert_eq!(state["status"], "running");
+        assert!(user.runtime(["ps", "web"]).success().contains("sleep 1000"));
+        user.runtime(["delete", "--force", "web"]).success();
+        assert_eq!(user.runtime(["list", "-q"]).success(), "");
+    }
+}
+
+#[test]
+fn a_user_cannot_run_a_bundle_without_a_user_namespace() {
+    let user = User::new(Ids::One, "vfs");
+    let bundle = user.folder("bundle");
+    let at = bundle.to_str().unwrap();
+    user.runtime(["spec", "--bundle", at]).success();
+    fs::create_dir(bundle.join("rootfs")).unwrap();
+    let refused = user.runtime(["run", "--bundle", at, "web"]).failure(1);
+    assert!(refused.contains("spec --rootless"), "{refused}");
+    let refused = user.runtime(["--rootless", "false", "list"]).failure(1);
+    assert!(refused.contains("root alone"), "{refused}");
 }

@@ -86,6 +86,7 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) fn run(args: &Args, runtime: &Runtime) -> Outcome {
     let container = runtime.find(&args.id)?;
+    container.enter_user_namespace()?;
     let request = ExecRequest {
         process: args.process(&container)?,
         console_socket: args.console_socket.clone(),

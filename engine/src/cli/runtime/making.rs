@@ -36,8 +36,12 @@ pub(super) struct Making {
 }
 
 impl Making {
+    /// Reads the bundle, and enters the user namespace in which this user can make a container of
+    /// it.
     pub(super) fn bundle(&self) -> Result<Bundle, Failure> {
-        Ok(Bundle::read(&self.bundle)?)
+        let mut bundle = Bundle::read(&self.bundle)?;
+        bundle.enter_user_namespace()?;
+        Ok(bundle)
     }
 
     pub(super) fn creation(&self) -> Result<Creation, Failure> {

@@ -28,6 +28,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{FAILED, Failure, OK, Outcome, terminal};
 use crate::oci::Runtime;
+use crate::rootless::default_runtime_root;
 use log::{Format, Level, Log};
 
 /// The name that stands for `keel runtime`.
@@ -71,7 +72,7 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct Globals {
     /// Folder that holds the state of containers
-    #[arg(long, value_name = "DIR", default_value = "/run/keel/runtime")]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_runtime_root())]
     root: PathBuf,
     /// File that errors are written to as well
     #[arg(long, value_name = "FILE")]
@@ -85,12 +86,12 @@ struct Globals {
     /// Not supported: groups are made without systemd
     #[arg(long)]
     systemd_cgroup: bool,
-    /// Not supported but for `auto` and `false`: this version works for root alone
+    /// Whether to work for a user who is not root; root needs nothing of it
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     rootless: Rootless,
 }
 
-/// Whether to do without what only root may.
+/// Whether a user who is not root may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Rootless {
     /// As this user needs it.
@@ -224,9 +225,9 @@ impl Globals {
             )
             .into());
         }
-        if self.rootless == Rootless::True {
+        if self.rootless == Rootless::False && !nix::unistd::geteuid().is_root() {
             return Err(anyhow!(
-                "--rootless true is not supported: this version works for root alone; leave it out"
+                "--rootless false is for root alone: leave it out, or run as root"
             )
             .into());
         }

@@ -80,6 +80,9 @@ pub fn delegated() -> Option<CgroupPath> {
     };
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    // Made way already: the group that was delegated is the one above.
+    let above = own.strip_suffix(LEAF);
+    let own = above.and_then(|path| path.strip_suffix('/')).unwrap_or(own);
     let path = CgroupPath::parse(own).ok()?;
     let folder = path.below(&root);
     let parts = [".", "cgroup.procs", "cgroup.subtree_control"];
