@@ -41,13 +41,29 @@ pub fn expand(
     escape: Escape,
     value: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, ExpandError> {
-    let mut expansion = Expansion {
-        word,
-        rest: word.chars().peekable(),
-        escape: escape.char(),
-        value,
-    };
-    expansion.until(None)
+    Expansion::of(word, escape, value, Quotes::Taken).until(None)
+}
+
+/// The same in a text in which quotes are signs like any other: a here-document. An escape is one
+/// before `$` and itself only.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_document(
+    text: &str,
+    escape: Escape,
+    value: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, ExpandError> {
+    Expansion::of(text, escape, value, Quotes::Kept).until(None)
+}
+
+/// What becomes of quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    /// They hold words together, and are taken away.
+    Taken,
+    /// They are part of the text.
+    Kept,
 }
 
 struct Expansion<'a> {
@@ -55,6 +71,7 @@ struct Expansion<'a> {
     rest: Peekable<Chars<'a>>,
     escape: char,
     value: &'a dyn Fn(&str) -> Option<String>,
+    quotes: Quotes,
 }
 
 /// What a variable stands for when it has a value, or has none.
@@ -68,16 +85,35 @@ enum Modifier {
     Demand,
 }
 
-impl Expansion<'_> {
+impl<'a> Expansion<'a> {
+    fn of(
+        word: &'a str,
+        escape: Escape,
+        value: &'a dyn Fn(&str) -> Option<String>,
+        quotes: Quotes,
+    ) -> Self {
+        Self {
+            word,
+            rest: word.chars().peekable(),
+            escape: escape.char(),
+            value,
+            quotes,
+        }
+    }
+
     /// Up to `end`, which is taken, or to the end of the word.
     fn until(&mut self, end: Option<char>) -> Result<String, ExpandError> {
         let mut text = String::new();
         while let Some(char) = self.rest.next() {
             match char {
                 char if Some(char) == end => return Ok(text),
-                '\'' => self.single_quoted(&mut text)?,
-                '"' => self.double_quoted(&mut text)?,
+                '\'' if self.quotes == Quotes::Taken => self.single_quoted(&mut text)?,
+                '"' if self.quotes == Quotes::Taken => self.double_quoted(&mut text)?,
                 '$' => text += &self.variable()?,
+                char if char == self.escape && self.quotes == Quotes::Kept => {
+                    let is_escape = |next: &char| *next == '$' || *next == char;
+                    text.push(self.rest.next_if(is_escape).unwrap_or(char));
+                }
                 char if char == self.escape => text.extend(self.rest.next()),
                 char => text.push(char),
             }
@@ -233,6 +269,13 @@ mod tests {
             expand(r"C:\`$set", Escape::Backquote, &value).unwrap(),
             r"C:\$set"
         );
+    }
+
+    #[test]
+    fn a_document_keeps_its_quotes() {
+        let text = "'$set' \"${none:-x}\" \\$set \\n it's";
+        let expanded = expand_document(text, Escape::Backslash, &value);
+        assert_eq!(expanded.unwrap(), "'value' \"x\" $set \\n it's");
     }
 
     #[test]
