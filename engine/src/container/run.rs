@@ -54,7 +54,7 @@ pub fn run(
 }
 
 /// Waits for a process in the foreground.
-fn attend(
+pub(super) fn attend(
     container: &Container,
     started: &mut Started,
     wishes: Wishes,
