@@ -10,9 +10,11 @@
 //! - [`volume`]: folders that outlive containers, called by names;
 //! - [`container`]: a container's whole life, its state on disk, its logs;
 //! - [`dockerfile`]: the language in which configurations of images are changed;
+//! - [`mod@build`]: an image is made of a Dockerfile;
 //! - [`oci`]: the same runtime as outside tools drive it, bundle by bundle;
 //! - [`cli`]: the command line, the only code that prints.
 
+pub mod build;
 pub mod cli;
 pub mod container;
 pub mod dockerfile;

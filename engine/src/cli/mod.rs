@@ -1,6 +1,7 @@
 //! The command line: a verb a file, each declaring its arguments, calling the library and
 //! rendering what comes back.
 
+mod build;
 mod commit;
 mod container;
 mod cp;
@@ -122,6 +123,7 @@ enum Verb {
     Cp(cp::Args),
     Export(export::Args),
     Commit(commit::Args),
+    Build(build::Args),
     Kill(kill::Args),
     Stop(stop::Args),
     Restart(restart::Args),
@@ -233,6 +235,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Cp(args) => cp::run(&args, globals),
         Verb::Export(args) => export::run(&args, globals),
         Verb::Commit(args) => commit::run(args, globals),
+        Verb::Build(args) => build::run(args, globals),
         Verb::Kill(args) => kill::run(&args, globals),
         Verb::Stop(args) => stop::run(&args, globals),
         Verb::Restart(args) => restart::run(&args, globals),

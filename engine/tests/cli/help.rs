@@ -29,7 +29,7 @@ fn every_verb_explains_itself_and_gives_examples() {
     for verb in [
         "run", "create", "start", "exec", "ps", "logs", "inspect", "diff", "kill", "stop",
         "restart", "pause", "unpause", "wait", "top", "stats", "port", "update", "rename", "rm",
-        "info", "version", "tag", "history", "cp", "export", "commit", "runtime",
+        "info", "version", "tag", "history", "cp", "export", "commit", "runtime", "build",
     ] {
         let help = help(verb);
         assert!(help.contains("Example"), "{verb}: {help}");

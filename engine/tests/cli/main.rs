@@ -9,6 +9,7 @@
 
 #[path = "../scene/btrfs.rs"]
 mod btrfs;
+mod build;
 mod commit;
 mod copying;
 mod crash;
