@@ -11,11 +11,13 @@
 //! - [`events`]: the journal of what happened;
 //! - [`container`]: a container's whole life, its state on disk, its logs;
 //! - [`dockerfile`]: the language in which configurations of images are changed;
+//! - [`mod@build`]: an image is made of a Dockerfile;
 //! - [`oci`]: the same runtime as outside tools drive it, bundle by bundle;
 //! - [`rootless`]: a user namespace for those who are not root;
 //! - [`cli`]: the command line, the only code that prints;
 //! - [`fuzz`]: whatever reads foreign bytes, as fuzzers call it.
 
+pub mod build;
 pub mod cli;
 pub mod container;
 pub mod dockerfile;

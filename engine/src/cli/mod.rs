@@ -2,6 +2,7 @@
 //! rendering what comes back.
 
 mod attach;
+mod build;
 mod commit;
 mod container;
 mod cp;
@@ -143,6 +144,7 @@ enum Verb {
     Cp(cp::Args),
     Export(export::Args),
     Commit(commit::Args),
+    Build(build::Args),
     Kill(kill::Args),
     Stop(stop::Args),
     Restart(restart::Args),
@@ -214,6 +216,7 @@ impl Verb {
             | Self::Cp(_)
             | Self::Export(_)
             | Self::Commit(_)
+            | Self::Build(_)
             | Self::Kill(_)
             | Self::Stop(_)
             | Self::Restart(_)
@@ -367,6 +370,7 @@ fn run(verb: Verb, globals: &Globals) -> Outcome {
         Verb::Cp(args) => cp::run(&args, globals),
         Verb::Export(args) => export::run(&args, globals),
         Verb::Commit(args) => commit::run(args, globals),
+        Verb::Build(args) => build::run(args, globals),
         Verb::Kill(args) => kill::run(&args, globals),
         Verb::Stop(args) => stop::run(&args, globals),
         Verb::Restart(args) => restart::run(&args, globals),

@@ -1,6 +1,6 @@
 //! A container's changes as a new image.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::thread;
@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, fstatat};
 use super::view::{Sight, View};
 use super::{Container, Error, Phase};
 use crate::dockerfile::{Changes, ConfigInstruction, Escape, InstructionError};
-use crate::files::{Devices, PackError, Packed, Packer, stream};
+use crate::files::{Devices, Look, PackError, Packed, Packer, Times, stream};
 use crate::image;
 use crate::image::config::{History, RunConfig};
 use crate::image::digest::{Digest, ImageId};
@@ -93,20 +93,30 @@ impl Container {
         };
         let paused = Paused::begin(self, commit.pause)?;
         let view = self.view(Sight::Tree)?;
-        let changes = self.layer_changes(&view)?;
         let name = commit.name.as_ref();
-        let loaded = if changes.is_empty() {
-            image::commit(store, Some(&base), None, run, step, name)
-        } else {
-            thread::scope(|scope| {
-                let layer = stream(scope, |to| pack(&view, &changes, to))
-                    .map_err(Error::io("make a pipe for", self.folder()))?;
-                let layer = Some(Box::new(layer) as Box<_>);
-                Ok::<_, CommitError>(image::commit(store, Some(&base), layer, run, step, name))
-            })?
-        };
+        let loaded = self.with_layer(&view, Times::Own, |layer| {
+            image::commit(store, Some(&base), layer, run, step, name)
+        })?;
         drop(paused);
         Ok(loaded?)
+    }
+
+    /// Gives what it changed, as a layer's tar, to `take`; `None`: it changed nothing.
+    pub(super) fn with_layer<T>(
+        &self,
+        view: &View,
+        times: Times,
+        take: impl FnOnce(Option<Box<dyn Read + Send>>) -> T,
+    ) -> Result<T, CommitError> {
+        let changes = self.layer_changes(view)?;
+        if changes.is_empty() {
+            return Ok(take(None));
+        }
+        thread::scope(|scope| {
+            let layer = stream(scope, |to| pack(view, &changes, times, to))
+                .map_err(Error::io("make a pipe for", self.folder()))?;
+            Ok(take(Some(Box::new(layer))))
+        })
     }
 
     /// The image that it was made from.
@@ -185,8 +195,18 @@ fn is_mount_point(view: &View, change: &Change) -> bool {
 }
 
 /// Writes the layer's tar. Device nodes are left out, as of every layer (decision 0027).
-fn pack(view: &View, changes: &[Change], to: impl Write) -> Result<Packed, PackError> {
-    let mut packer = Packer::new(BufWriter::with_capacity(256 << 10, to), Devices::LeaveOut);
+fn pack(
+    view: &View,
+    changes: &[Change],
+    times: Times,
+    to: impl Write,
+) -> Result<Packed, PackError> {
+    let look = Look {
+        times,
+        ..Look::default()
+    };
+    let to = BufWriter::with_capacity(256 << 10, to);
+    let mut packer = Packer::new(to, Devices::LeaveOut).with_look(look);
     for change in changes {
         let path = change.path.strip_prefix("/").unwrap_or(&change.path);
         let bytes = path.as_os_str().as_bytes();

@@ -73,7 +73,7 @@ fn run_here(container: &mut Container, storage: &Storage) -> Result<ExitStatus, 
 }
 
 /// Waits for a process in the foreground. Where its output is kept for others, they may attach.
-fn attend(
+pub(super) fn attend(
     container: &Container,
     started: &mut Started,
     wishes: Wishes,

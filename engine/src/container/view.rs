@@ -110,7 +110,8 @@ impl Container {
         })
     }
 
-    fn view_at_rest(&self, sight: Sight, hold: Hold) -> Result<View, Error> {
+    /// The same of one that does not run, and that the caller holds.
+    pub(super) fn view_at_rest(&self, sight: Sight, hold: Hold) -> Result<View, Error> {
         let volumes = match sight {
             Sight::Mounted => self.config().host.volumes.as_slice(),
             Sight::Tree => &[],

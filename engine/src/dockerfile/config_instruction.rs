@@ -16,6 +16,9 @@ pub enum InstructionError {
         "`{0}` is no instruction that changes an image's configuration: use CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME or WORKDIR"
     )]
     Unknown(String),
+    /// It is none at all.
+    #[error("`{0}` is no instruction")]
+    NoInstruction(String),
     /// What follows it is wrong.
     #[error("{instruction}: {why}")]
     Arguments {
@@ -266,17 +269,33 @@ impl Arguments<'_> {
 #[derive(Debug)]
 pub struct Changes<'a> {
     config: &'a mut RunConfig,
-    /// A command was given, so a new entry point leaves it.
-    cmd_given: bool,
+    command: GivenCommand,
+}
+
+/// Whether one of the changes gave a command, which a new entry point then leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GivenCommand {
+    /// One did.
+    Yes,
+    /// The command is that of the image below, for its own entry point.
+    #[default]
+    No,
 }
 
 impl<'a> Changes<'a> {
     /// Of this configuration.
     pub const fn of(config: &'a mut RunConfig) -> Self {
-        Self {
-            config,
-            cmd_given: false,
-        }
+        Self::after(config, GivenCommand::No)
+    }
+
+    /// Further ones, of a configuration that was changed before.
+    pub const fn after(config: &'a mut RunConfig, command: GivenCommand) -> Self {
+        Self { config, command }
+    }
+
+    /// Whether a command was given by now.
+    pub const fn command(&self) -> GivenCommand {
+        self.command
     }
 
     /// The configuration as it is now.
@@ -299,12 +318,11 @@ impl<'a> Changes<'a> {
         match instruction {
             ConfigInstruction::Cmd(command) => {
                 config.cmd = command.with_shell(&config.shell);
-                self.cmd_given = true;
+                self.command = GivenCommand::Yes;
             }
             ConfigInstruction::Entrypoint(command) => {
                 config.entrypoint = command.with_shell(&config.shell);
-                // That of the image below was for its own entry point.
-                if !self.cmd_given {
+                if self.command == GivenCommand::No {
                     config.cmd.clear();
                 }
             }

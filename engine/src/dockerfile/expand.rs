@@ -54,14 +54,29 @@ pub fn expand(
     escape: Escape,
     value: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, ExpandError> {
-    let mut expansion = Expansion {
-        word,
-        rest: word.chars().peekable(),
-        escape: escape.char(),
-        value,
-        depth: 0,
-    };
-    expansion.until(None)
+    Expansion::of(word, escape, value, Quotes::Taken).until(None)
+}
+
+/// The same in a text in which quotes are signs like any other: a here-document. An escape is one
+/// before `$` and itself only.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_document(
+    text: &str,
+    escape: Escape,
+    value: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, ExpandError> {
+    Expansion::of(text, escape, value, Quotes::Kept).until(None)
+}
+
+/// What becomes of quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    /// They hold words together, and are taken away.
+    Taken,
+    /// They are part of the text.
+    Kept,
 }
 
 struct Expansion<'a> {
@@ -71,6 +86,7 @@ struct Expansion<'a> {
     value: &'a dyn Fn(&str) -> Option<String>,
     /// How many `${` are open.
     depth: u32,
+    quotes: Quotes,
 }
 
 /// What a variable stands for when it has a value, or has none.
@@ -84,16 +100,36 @@ enum Modifier {
     Demand,
 }
 
-impl Expansion<'_> {
+impl<'a> Expansion<'a> {
+    fn of(
+        word: &'a str,
+        escape: Escape,
+        value: &'a dyn Fn(&str) -> Option<String>,
+        quotes: Quotes,
+    ) -> Self {
+        Self {
+            word,
+            rest: word.chars().peekable(),
+            escape: escape.char(),
+            value,
+            depth: 0,
+            quotes,
+        }
+    }
+
     /// Up to `end`, which is taken, or to the end of the word.
     fn until(&mut self, end: Option<char>) -> Result<String, ExpandError> {
         let mut text = String::new();
         while let Some(char) = self.rest.next() {
             match char {
                 char if Some(char) == end => return Ok(text),
-                '\'' => self.single_quoted(&mut text)?,
-                '"' => self.double_quoted(&mut text)?,
+                '\'' if self.quotes == Quotes::Taken => self.single_quoted(&mut text)?,
+                '"' if self.quotes == Quotes::Taken => self.double_quoted(&mut text)?,
                 '$' => self.put_variable(&mut text)?,
+                char if char == self.escape && self.quotes == Quotes::Kept => {
+                    let is_escape = |next: &char| *next == '$' || *next == char;
+                    text.push(self.rest.next_if(is_escape).unwrap_or(char));
+                }
                 char if char == self.escape => text.extend(self.rest.next()),
                 char => text.push(char),
             }
@@ -263,6 +299,13 @@ mod tests {
             expand(r"C:\`$set", Escape::Backquote, &value).unwrap(),
             r"C:\$set"
         );
+    }
+
+    #[test]
+    fn a_document_keeps_its_quotes() {
+        let text = "'$set' \"${none:-x}\" \\$set \\n it's";
+        let expanded = expand_document(text, Escape::Backslash, &value);
+        assert_eq!(expanded.unwrap(), "'value' \"x\" $set \\n it's");
     }
 
     #[test]

@@ -30,6 +30,12 @@ impl Ignore {
         }
     }
 
+    /// Whether files in a folder that is left out may be taken after all.
+    pub fn takes_back(&self) -> bool {
+        let mut patterns = self.patterns.iter();
+        patterns.any(|pattern| pattern.meaning == Meaning::Take)
+    }
+
     /// Whether a file is left out. `path`: from the folder, names with `/` between. The last
     /// pattern that fits it, or a folder above it, decides.
     pub fn leaves_out(&self, path: &str) -> bool {
@@ -43,6 +49,13 @@ impl Ignore {
         });
         last.is_some_and(|pattern| pattern.meaning == Meaning::LeaveOut)
     }
+}
+
+/// Whether a name of one file fits a pattern of one name: `*`, `?`, `[a-z]`, `[^a-z]`, and `\`
+/// before a sign that means itself.
+pub fn name_matches(pattern: &str, name: &str) -> bool {
+    let chars = |text: &str| text.chars().collect::<Vec<_>>();
+    name_fits(&chars(pattern), &chars(name))
 }
 
 impl Pattern {

@@ -9,7 +9,7 @@ mod stream;
 mod tar_writer;
 mod unpack;
 
-pub use pack::{Devices, PackError, Packed, Packer};
+pub use pack::{Devices, Look, PackError, Packed, Packer, Times};
 pub use stream::{PackedStream, stream};
 pub use tar_writer::{Head, Member, TarWriter};
 pub use unpack::{Owner, UnpackError, Unpacked, make_folders, unpack};

@@ -58,6 +58,40 @@ pub struct Packed {
     pub devices: u64,
 }
 
+/// What entries say of themselves instead of what the file system does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// User and group.
+    pub owner: Option<(u32, u32)>,
+    /// The mode of all but symbolic links.
+    pub mode: Option<u32>,
+    /// When they were changed.
+    pub times: Times,
+}
+
+/// When entries were changed, in seconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Times {
+    /// As the file system says.
+    #[default]
+    Own,
+    /// The same, but no later than this.
+    NotAfter(i64),
+    /// All at this time.
+    Always(i64),
+}
+
+impl Times {
+    /// What becomes of a time.
+    pub fn of(self, time: i64) -> i64 {
+        match self {
+            Self::Own => time,
+            Self::NotAfter(last) => time.min(last),
+            Self::Always(time) => time,
+        }
+    }
+}
+
 const FOLDER: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_NOFOLLOW)
@@ -76,6 +110,7 @@ const FILE: OFlag = OFlag::O_RDONLY
 pub struct Packer<W> {
     tar: TarWriter<W>,
     devices: Devices,
+    look: Look,
     /// The first path of each file that has several names.
     links: HashMap<(u64, u64), Vec<u8>>,
     packed: Packed,
@@ -87,9 +122,22 @@ impl<W: Write> Packer<W> {
         Self {
             tar: TarWriter::new(to),
             devices,
+            look: Look::default(),
             links: HashMap::new(),
             packed: Packed::default(),
         }
+    }
+
+    /// Changes what entries from here on say of themselves.
+    #[must_use]
+    pub fn with_look(mut self, look: Look) -> Self {
+        self.look = look;
+        self
+    }
+
+    /// For entries that no file system has.
+    pub fn tar(&mut self) -> &mut TarWriter<W> {
+        &mut self.tar
     }
 
     /// Packs the folder itself as `path` (empty: it has no entry of its own) and all that is in it.
@@ -214,7 +262,7 @@ impl<W: Write> Packer<W> {
         if stat.st_nlink > 1 {
             let key = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&key) {
-                let head = head(path, Member::Hard(first), &stat, &[]);
+                let head = head(path, Member::Hard(first), &stat, &[], self.look);
                 return self.tar.head(&head).map_err(PackError::Write);
             }
         }
@@ -273,7 +321,7 @@ impl<W: Write> Packer<W> {
         let Some(xattrs) = xattrs(folder, name, path)? else {
             return Ok(false);
         };
-        let head = head(path, member, stat, &xattrs);
+        let head = head(path, member, stat, &xattrs, self.look);
         self.tar.head(&head).map_err(PackError::Write)?;
         Ok(true)
     }
@@ -296,7 +344,7 @@ impl<W: Write> Packer<W> {
             return Ok(false);
         };
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        let head = head(path, Member::File(size), &stat, &xattrs);
+        let head = head(path, Member::File(size), &stat, &xattrs, self.look);
         self.tar.head(&head).map_err(PackError::Write)?;
         self.tar
             .contents(&mut File::from(open), size)
@@ -311,15 +359,21 @@ fn head<'a>(
     member: Member<'a>,
     stat: &FileStat,
     xattrs: &'a [(CString, Vec<u8>)],
+    look: Look,
 ) -> Head<'a> {
+    let (uid, gid) = look.owner.unwrap_or((stat.st_uid, stat.st_gid));
+    let mode = match member {
+        Member::Symbolic(_) => None,
+        _ => look.mode,
+    };
     Head {
         path,
         member,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
+        mode: mode.unwrap_or(stat.st_mode & 0o7777),
+        uid,
+        gid,
         // Whole seconds, as Docker writes them: fractions would cost a further header each.
-        mtime: stat.st_mtime,
+        mtime: look.times.of(stat.st_mtime),
         xattrs,
     }
 }

@@ -3,21 +3,27 @@
 use std::io::Read;
 
 use crate::image::config::{History, ImageConfig, RootFs, RunConfig};
+use crate::image::digest::ImageId;
 use crate::image::layer::Expected;
 use crate::image::load::{LoadError, Loaded, attempt, commit as commit_layer};
 use crate::image::manifest::Platform;
 use crate::image::reference::Reference;
-use crate::image::store::{Image, Store};
+use crate::image::store::{Image, Store, StoredLayer};
 
 /// The time that an image made now says it was made at: `SOURCE_DATE_EPOCH`, in seconds since 1970,
 /// where that is set (<https://reproducible-builds.org/specs/source-date-epoch/>), so that the same
 /// input gives the same image.
 pub fn created() -> String {
-    let fixed = std::env::var("SOURCE_DATE_EPOCH").ok();
-    fixed
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds.trim().parse().ok()?).ok())
+    fixed_time()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
         .unwrap_or_else(jiff::Timestamp::now)
         .to_string()
+}
+
+/// `SOURCE_DATE_EPOCH`, where it is set.
+pub fn fixed_time() -> Option<i64> {
+    let fixed = std::env::var("SOURCE_DATE_EPOCH").ok()?;
+    fixed.trim().parse().ok()
 }
 
 /// Makes an image: `base`, or nothing, with a further layer, or none, the run configuration `run`,
@@ -43,16 +49,8 @@ pub fn commit(
         let mut devices = 0;
         let empty_layer = layer.is_none();
         if let Some(layer) = layer {
-            let parent = layers.last().map(|layer| &layer.chain_id);
-            let stored = commit_layer(store, layer, parent, Expected::default());
-            let (stored, applied) = stored.map_err(|source| LoadError::Layer {
-                at: layers.len(),
-                of: layers.len() + 1,
-                source,
-            })?;
-            devices = applied.devices;
-            config.rootfs.diff_ids.push(stored.diff_id);
-            layers.push(stored);
+            devices = add_layer(store, &mut layers, layer)?;
+            config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
         }
         config.created.clone_from(&step.created);
         config.author.clone_from(&step.author);
@@ -61,17 +59,46 @@ pub fn commit(
             empty_layer,
             ..step
         });
-        let bytes = serde_json::to_vec(&config).map_err(LoadError::Json)?;
-        // What could not be read back is never recorded.
-        ImageConfig::parse(&bytes)?;
         let names: Vec<Reference> = name.into_iter().cloned().collect();
-        let id = store.put(&bytes, layers, &names)?;
+        let id = record(store, &config, layers, &names)?;
         Ok(Loaded { id, names, devices })
     })
 }
 
+/// Unpacks a layer on top of `layers`, and adds it to them. Returns how many device nodes were left
+/// out. The caller holds [`Store::share`].
+pub(crate) fn add_layer(
+    store: &Store,
+    layers: &mut Vec<StoredLayer>,
+    tar: Box<dyn Read + Send>,
+) -> Result<u64, LoadError> {
+    let parent = layers.last().map(|layer| &layer.chain_id);
+    let stored = commit_layer(store, tar, parent, Expected::default());
+    let (stored, applied) = stored.map_err(|source| LoadError::Layer {
+        at: layers.len(),
+        of: layers.len() + 1,
+        source,
+    })?;
+    layers.push(stored);
+    Ok(applied.devices)
+}
+
+/// Records an image whose layers are there. The caller holds [`Store::share`] since before the
+/// first of them was.
+pub(crate) fn record(
+    store: &Store,
+    config: &ImageConfig,
+    layers: Vec<StoredLayer>,
+    names: &[Reference],
+) -> Result<ImageId, LoadError> {
+    let bytes = serde_json::to_vec(config).map_err(LoadError::Json)?;
+    // What could not be read back is never recorded.
+    ImageConfig::parse(&bytes)?;
+    Ok(store.put(&bytes, layers, names)?)
+}
+
 /// Nothing to begin with, for this machine.
-fn empty() -> ImageConfig {
+pub(crate) fn empty() -> ImageConfig {
     let here = Platform::here();
     ImageConfig {
         created: None,
@@ -90,7 +117,7 @@ fn empty() -> ImageConfig {
 
 /// Adds steps of which nothing is known for layers that the history does not tell of, so that a
 /// further step is not taken for theirs.
-fn complete_history(config: &mut ImageConfig, layers: usize) {
+pub(crate) fn complete_history(config: &mut ImageConfig, layers: usize) {
     let told = config.history.iter().filter(|step| !step.empty_layer);
     let untold = layers.saturating_sub(told.count());
     let unknown = std::iter::repeat_with(History::default).take(untold);

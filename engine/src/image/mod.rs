@@ -1,6 +1,7 @@
 //! Images: what they are, how they are named, and the store that keeps them.
 
 pub mod archive;
+mod build_cache;
 mod commit;
 pub mod config;
 pub(crate) mod decompress;
@@ -21,5 +22,7 @@ pub mod registry;
 pub mod save;
 pub mod store;
 
-pub use commit::{commit, created};
+pub use build_cache::CachedStep;
+pub(crate) use commit::{add_layer, complete_history, empty, record};
+pub use commit::{commit, created, fixed_time};
 pub use prune::{PrunedImages, Unused};

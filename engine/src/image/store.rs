@@ -8,6 +8,7 @@
 //!               /image.json                 its layers and when it came here
 //!               /origin.json                the registry that has it, and its manifest there
 //! images/names/REGISTRY/PATH:TAG            a link to the folder of the image with that name
+//! images/build-cache/HEX.json               what a step of a build came to
 //! images/staging/                           unfinished work, free to be removed
 //! ```
 
@@ -221,13 +222,23 @@ impl Store {
     }
 
     /// Where unfinished work of the image side lies.
-    pub(super) fn staging(&self) -> &Staging {
+    pub(crate) fn staging(&self) -> &Staging {
         &self.staging
     }
 
     /// Keeps all images and layers from being removed.
     pub fn share(&self) -> Result<Hold, StoreError> {
         self.lock(FlockArg::LockShared)
+    }
+
+    /// Keeps everybody else from using images and layers.
+    pub(super) fn exclude(&self) -> Result<Hold, StoreError> {
+        self.lock(FlockArg::LockExclusive)
+    }
+
+    /// The folder of all of it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn lock(&self, how: FlockArg) -> Result<Hold, StoreError> {
@@ -468,7 +479,7 @@ impl Store {
         force: Force,
         users: Users<'_>,
     ) -> Result<Vec<Removed>, StoreError> {
-        let _hold = self.lock(FlockArg::LockExclusive)?;
+        let _hold = self.exclude()?;
         let (id, by_name) = self.find(text)?;
         let all: Vec<Reference> = self
             .names
@@ -523,11 +534,13 @@ impl Store {
         Ok(())
     }
 
-    fn needed_layers(&self) -> Result<Vec<ChainId>, StoreError> {
+    /// The layers of all images and of remembered steps, sorted.
+    pub(super) fn needed_layers(&self) -> Result<Vec<ChainId>, StoreError> {
         let mut needed = Vec::new();
         for id in self.ids()? {
             needed.extend(self.image(&id)?.layers.iter().map(|layer| layer.chain_id));
         }
+        needed.extend(self.step_layers()?.iter().map(|layer| layer.chain_id));
         needed.sort();
         needed.dedup();
         Ok(needed)
@@ -555,7 +568,7 @@ impl Store {
     /// Removes what killed processes left, and layers that no image has. Returns how many things
     /// that were.
     pub fn prune(&self) -> Result<usize, StoreError> {
-        let _hold = self.lock(FlockArg::LockExclusive)?;
+        let _hold = self.exclude()?;
         self.prune_alone()
     }
 

@@ -30,7 +30,7 @@ fn every_verb_explains_itself_and_gives_examples() {
         "run", "create", "start", "attach", "exec", "ps", "logs", "events", "inspect", "diff",
         "kill", "stop", "restart", "pause", "unpause", "wait", "top", "stats", "port", "update",
         "rename", "rm", "info", "version", "tag", "history", "cp", "export", "commit", "runtime",
-        "save", "pull", "push", "login", "logout", "search",
+        "save", "pull", "push", "login", "logout", "search", "build",
     ] {
         let help = help(verb);
         assert!(help.contains("Example"), "{verb}: {help}");

@@ -10,6 +10,7 @@
 mod attach;
 #[path = "../scene/btrfs.rs"]
 mod btrfs;
+mod build;
 mod commit;
 mod copying;
 mod crash;

@@ -10,7 +10,8 @@ use crate::image::digest::ImageId;
 use crate::image::store::Store;
 use crate::volume::{VolumeName, Volumes};
 
-/// Remove containers that do not run, images without a name, and what killed processes left
+/// Remove containers that do not run, images without a name, steps of builds, and what killed
+/// processes left
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +47,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
     };
     let warning = format!(
         "This will remove:\n  - all containers that do not run\n  - {images}\n{volumes}  - what \
-         killed processes left\n"
+         steps of builds came to\n  - what killed processes left\n"
     );
     if !args.force && !pruning::confirm(&warning)? {
         return Ok(ExitCode::SUCCESS);
@@ -71,6 +72,11 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
         text += &pruning::deleted_volumes(&names);
         pruned.bytes += bytes;
     }
+    let (steps, bytes) = store.forget_steps()?;
+    if steps > 0 {
+        writeln!(text, "Deleted build steps: {steps}\n")?;
+    }
+    pruned.bytes += bytes;
     let left = volumes.clean()? + containers.remove_leftovers()? + store.prune()?;
     if left > 0 {
         writeln!(text, "Deleted Leftovers: {left}\n")?;
