@@ -76,6 +76,8 @@ impl Keel {
             capabilities: capabilities.clone(),
             devices: Vec::new(),
             cgroups: Presence::Present,
+            device_rules: Presence::Present,
+            tty_group: Presence::Present,
             cgroup_namespaces: Presence::from(Path::new("/proc/self/ns/cgroup").exists()),
             swap_limit: Presence::Absent,
             files: None,

@@ -260,19 +260,16 @@ impl<'a> Builder<'a> {
         let base = self
             .global(&stage.base)
             .map_err(|error| self.at(&stage.from)(error))?;
-        let mut state = match file.find(&base, at) {
-            Some(earlier) => {
-                let built = self.stage(earlier)?;
-                self.begin(&stage.from.text);
-                State::on_stage(&built)
-            }
-            None => {
-                self.begin(&stage.from.text);
-                self.base(&base, stage.platform.as_deref())
-                    .map_err(|error| self.at(&stage.from)(error))?
-            }
+        let mut begun = if let Some(earlier) = file.find(&base, at) {
+            let built = self.stage(earlier)?;
+            self.begin(&stage.from.text);
+            State::on_stage(&built)
+        } else {
+            self.begin(&stage.from.text);
+            self.base(&base, stage.platform.as_deref())
+                .map_err(|error| self.at(&stage.from)(error))?
         };
-        for text in std::mem::take(&mut state.config.config.on_build) {
+        for text in std::mem::take(&mut begun.config.config.on_build) {
             (self.tell)(Event::Trigger(&text));
             let line = Line {
                 number: stage.from.number,
@@ -280,7 +277,7 @@ impl<'a> Builder<'a> {
                 documents: Vec::new(),
             };
             self.needed(&line, at)?;
-            self.instruction(&mut state, &line, at)
+            self.instruction(&mut begun, &line, at)
                 .map_err(|source| StepError::Trigger {
                     text,
                     source: Box::new(source),
@@ -290,11 +287,11 @@ impl<'a> Builder<'a> {
         for line in &stage.lines {
             self.needed(line, at)?;
             self.begin(&line.text);
-            self.instruction(&mut state, line, at)
+            self.instruction(&mut begun, line, at)
                 .map_err(|error| self.at(line)(error))?;
         }
-        self.done.insert(at, state.clone());
-        Ok(state)
+        self.done.insert(at, begun.clone());
+        Ok(begun)
     }
 
     /// Builds the stage that an instruction copies from.
@@ -406,7 +403,11 @@ impl<'a> Builder<'a> {
         // As Docker writes it: with the arguments that the command sees.
         let mut instruction = "RUN ".to_owned();
         if !arguments.is_empty() {
-            instruction += &format!("|{} {} ", arguments.len(), arguments.join(" "));
+            instruction += "|";
+            instruction += &arguments.len().to_string();
+            instruction += " ";
+            instruction += &arguments.join(" ");
+            instruction += " ";
         }
         instruction += &words.join(" ");
         let content = json!([words, arguments]);

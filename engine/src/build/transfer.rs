@@ -324,12 +324,11 @@ impl<'a> Load<'a> {
             let (Some(folder), Some(name)) = (entry.parent(), entry.file_name()) else {
                 continue;
             };
-            let open = match parent.take_if(|(known, _)| *known == folder) {
-                Some((_, open)) => open,
-                None => {
-                    let source = path.join(folder);
-                    self.tree.open(&source).map_err(failed("open", &source))?
-                }
+            let open = if let Some((_, open)) = parent.take_if(|(known, _)| *known == folder) {
+                open
+            } else {
+                let source = path.join(folder);
+                self.tree.open(&source).map_err(failed("open", &source))?
             };
             let to = target.join(entry);
             packer.alone(open.as_fd(), name, to.as_os_str().as_bytes())?;
@@ -414,16 +413,16 @@ fn archive(tree: &Tree<'_>, path: &Path) -> Result<Option<File>, TransferError> 
         path: path.to_owned(),
         source,
     };
-    let mut start = Vec::new();
-    let read = (&mut file).take(START).read_to_end(&mut start);
+    let mut head = Vec::new();
+    let read = (&mut file).take(START).read_to_end(&mut head);
     read.map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
-    if let Err(error) = decompress(start.as_slice()) {
+    if let Err(error) = decompress(head.as_slice()) {
         if error.kind() == io::ErrorKind::Unsupported {
             return Err(unreadable(error));
         }
     }
-    Ok(is_tar(&start).then_some(file))
+    Ok(is_tar(&head).then_some(file))
 }
 
 /// Copies an archive's entries, below `target`. Paths that would lead out are refused as those of

@@ -277,10 +277,11 @@ mod tests {
     }
 
     fn transfer(text: &str) -> Transfer {
-        match parse(text).unwrap() {
-            Instruction::Transfer(transfer) => transfer,
-            other => panic!("{other:?}"),
-        }
+        let parsed = parse(text).unwrap();
+        let Instruction::Transfer(transfer) = parsed else {
+            panic!("{parsed:?}");
+        };
+        transfer
     }
 
     #[test]

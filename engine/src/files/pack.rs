@@ -362,10 +362,7 @@ fn head<'a>(
     look: Look,
 ) -> Head<'a> {
     let (uid, gid) = look.owner.unwrap_or((stat.st_uid, stat.st_gid));
-    let mode = match member {
-        Member::Symbolic(_) => None,
-        _ => look.mode,
-    };
+    let mode = look.mode.filter(|_| !matches!(member, Member::Symbolic(_)));
     Head {
         path,
         member,
