@@ -4,7 +4,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
-fn keel(args: &[&str]) -> (Option<i32>, String) {
+pub(super) fn keel(args: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_keel"))
         .args(args)
         .output()

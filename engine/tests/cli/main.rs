@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod listing;
 mod logs;
+mod parity;
 mod restart;
 mod rootless;
 mod run;
