@@ -167,7 +167,10 @@ fn hanging_run(folder: &Path) -> (Child, Pid) {
     let hangs = "#!/bin/sh\ncase \" $* \" in\n*' load '*) echo $$ >\"${0%/*}/hanging\"; exec sleep 1000 ;;\nesac\n";
     fs::write(&program, hangs).expect("the program is made");
     fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("the program is made");
-    let run = Command::new(env!("CARGO_BIN_EXE_seaworthy"))
+    // Whoever runs the tests may ignore the end of a terminal, and so would the run.
+    let run = Command::new("env")
+        .arg("--default-signal=HUP")
+        .arg(env!("CARGO_BIN_EXE_seaworthy"))
         .env("TMPDIR", folder)
         .args(["suite", "run", "--only", "lifecycle.wait*", "--engine-path"])
         .arg(&program)
