@@ -1,7 +1,7 @@
 //! What can be done with a container that runs.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
@@ -274,14 +274,17 @@ fn events_tell_when_memory_runs_out() {
         .status();
     assert!(status.unwrap().success());
     scene.start().success();
-    let events = scene
+    let mut events = scene
         .command(["events", "--interval", "50ms", "c"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut told = BufReader::new(events.stdout.take().unwrap());
+    let mut text = String::new();
+    told.read_line(&mut text).unwrap();
     keep.write_all(b"go\n").unwrap();
-    let output = events.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    told.read_to_string(&mut text).unwrap();
+    events.wait().unwrap();
     assert!(text.contains(r#""type":"oom""#), "{text}\n{}", scene.out());
 }
 

@@ -53,11 +53,14 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// Tells it.
 pub(super) fn run(args: &Args, runtime: &Runtime) -> Outcome {
     let container = runtime.find(&args.id)?;
-    tell("stats", args, Some(stats(&container)?))?;
+    let first = stats(&container)?;
     if args.stats {
+        tell("stats", args, Some(first))?;
         return Ok(ExitCode::SUCCESS);
     }
+    // Counted before anything is told: whoever reads that relies on hearing what comes after it.
     let mut killed = container.oom_kills()?;
+    tell("stats", args, Some(first))?;
     let mut waited = Duration::ZERO;
     loop {
         let step = OOM.min(args.interval.saturating_sub(waited));
