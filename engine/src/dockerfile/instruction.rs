@@ -277,10 +277,10 @@ mod tests {
     }
 
     fn transfer(text: &str) -> Transfer {
-        match parse(text).unwrap() {
-            Instruction::Transfer(transfer) => transfer,
-            other => panic!("{other:?}"),
-        }
+        let Instruction::Transfer(transfer) = parse(text).unwrap() else {
+            panic!("{text} brings in nothing");
+        };
+        transfer
     }
 
     #[test]

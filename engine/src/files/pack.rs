@@ -362,10 +362,8 @@ fn head<'a>(
     look: Look,
 ) -> Head<'a> {
     let (uid, gid) = look.owner.unwrap_or((stat.st_uid, stat.st_gid));
-    let mode = match member {
-        Member::Symbolic(_) => None,
-        _ => look.mode,
-    };
+    let is_link = matches!(member, Member::Symbolic(_));
+    let mode = look.mode.filter(|_| !is_link);
     Head {
         path,
         member,
