@@ -1,8 +1,8 @@
 //! Building images from Dockerfiles.
 //!
 //! In the order of the flow: a [`Context`] of files, and the stages of a Dockerfile
-//! ([`crate::dockerfile`]) → `builder` (stage after stage, step after step) → `state` (what a
-//! stage has come to) → `transfer` (files become a layer) and `run` (what a command changes becomes
+//! ([`crate::dockerfile`]) → `builder` (stage after stage) → `state` (what a stage has come to) →
+//! `steps` (what makes layers, unless it was done before) → `transfer` (files become a layer) and `run` (what a command changes becomes
 //! one). No step is an image: only what is asked for is recorded, at the very end, and steps are
 //! remembered by what they depend on ([`crate::image::CachedStep`]).
 
@@ -14,6 +14,7 @@ mod place;
 mod run;
 mod sources;
 mod state;
+mod steps;
 mod transfer;
 
 pub use builder::{Built, Cache, Event, Output, Request, build};

@@ -234,31 +234,28 @@ impl<'a> Load<'a> {
 
     /// Whether an item can be at `target`.
     fn fits(&self, item: &Item, target: &Path, root: BorrowedFd<'_>) -> Result<(), TransferError> {
-        let one = |path: &Path, is_folder: bool| {
+        let one = |path: &Path, what: There| {
             if path.iter().any(|name| name.as_bytes().starts_with(b".wh.")) {
                 return Err(TransferError::Whiteout(path.to_owned()));
             }
-            match (
-                look(root, path).map_err(failed("examine", path))?,
-                is_folder,
-            ) {
-                (There::Other, true) => Err(TransferError::IntoFile(path.to_owned())),
-                (There::Folder, false) => Err(TransferError::OverFolder(path.to_owned())),
-                (There::Nothing | There::Other, false) | (There::Nothing | There::Folder, true) => {
-                    Ok(())
-                }
+            match (look(root, path).map_err(failed("examine", path))?, what) {
+                (There::Other, There::Folder) => Err(TransferError::IntoFile(path.to_owned())),
+                (There::Folder, There::Other) => Err(TransferError::OverFolder(path.to_owned())),
+                _ => Ok(()),
             }
         };
         match item {
-            Item::Source(Source::File { .. }) | Item::Document { .. } => one(target, false),
-            Item::Archive(_) => one(target, true),
+            Item::Source(Source::File { .. }) | Item::Document { .. } => one(target, There::Other),
+            Item::Archive(_) => one(target, There::Folder),
             Item::Source(Source::Folder { path, entries }) => {
-                one(target, true)?;
+                one(target, There::Folder)?;
                 for entry in entries {
                     let source = path.join(entry);
-                    let there =
-                        look(self.tree.root, &source).map_err(failed("examine", &source))?;
-                    one(&target.join(entry), there == There::Folder)?;
+                    let there = look(self.tree.root, &source);
+                    one(
+                        &target.join(entry),
+                        there.map_err(failed("examine", &source))?,
+                    )?;
                 }
                 Ok(())
             }
@@ -403,8 +400,8 @@ fn archive(tree: &Tree<'_>, path: &Path) -> Result<Option<File>, TransferError> 
         Err(Errno::ENXIO | Errno::ELOOP) => return Ok(None), // A socket, a link to nothing.
         open => open.map_err(failed("open", path))?,
     };
-    let stat = fstat(&open).map_err(failed("examine", path))?;
-    if stat.st_mode & S_IFMT != S_IFREG {
+    let kind = fstat(&open).map_err(failed("examine", path))?.st_mode & S_IFMT;
+    if kind != S_IFREG {
         return Ok(None);
     }
     let mut file = File::from(open);

@@ -100,6 +100,8 @@ impl Store {
         for path in &paths {
             fs::remove_file(path).map_err(StoreError::io("remove", path))?;
         }
+        // As it was before the first build; it is made when it is needed.
+        drop(fs::remove_dir(self.steps()));
         let needed = self.needed_layers()?;
         let mut bytes = 0;
         // The uppermost first: no layer goes before those that stand on it.
@@ -112,6 +114,21 @@ impl Store {
             }
         }
         Ok((paths.len(), bytes))
+    }
+
+    /// How many steps are remembered, and how many bytes the files of layers have that only they
+    /// need.
+    ///
+    /// # Errors
+    /// Those of listing.
+    pub fn steps_usage(&self) -> Result<(usize, u64), StoreError> {
+        let needed = self.layers_of_images()?;
+        let mut only = self.step_layers()?;
+        only.retain(|layer| needed.binary_search(&layer.chain_id).is_err());
+        only.sort_by_key(|layer| layer.chain_id);
+        only.dedup_by_key(|layer| layer.chain_id);
+        let bytes = only.iter().map(|layer| layer.bytes).sum();
+        Ok((self.step_paths()?.len(), bytes))
     }
 
     /// The layers of every step, each stack from the lowest on. A damaged record needs none.

@@ -536,14 +536,22 @@ impl Store {
 
     /// The layers of all images and of remembered steps, sorted.
     pub(super) fn needed_layers(&self) -> Result<Vec<ChainId>, StoreError> {
-        let mut needed = Vec::new();
-        for id in self.ids()? {
-            needed.extend(self.image(&id)?.layers.iter().map(|layer| layer.chain_id));
-        }
+        let mut needed = self.layers_of_images()?;
         needed.extend(self.step_layers()?.iter().map(|layer| layer.chain_id));
         needed.sort();
         needed.dedup();
         Ok(needed)
+    }
+
+    /// The layers of all images, sorted.
+    pub(super) fn layers_of_images(&self) -> Result<Vec<ChainId>, StoreError> {
+        let mut layers = Vec::new();
+        for id in self.ids()? {
+            layers.extend(self.image(&id)?.layers.iter().map(|layer| layer.chain_id));
+        }
+        layers.sort();
+        layers.dedup();
+        Ok(layers)
     }
 
     /// Unfinished work that nobody goes on with, and layers that no image has: what

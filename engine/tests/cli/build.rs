@@ -248,6 +248,14 @@ fn what_is_remembered_keeps_its_layers_until_it_is_pruned() {
     assert_eq!(build.containers(dockerfile), 0);
     assert_eq!(build.shown("cat /srv/x"), "x\n");
     build.keel.call(["rmi", "made"]).success();
+    let df = [
+        "system",
+        "df",
+        "--format",
+        "{{.Type}} {{.TotalCount}} {{.Size}}",
+    ];
+    let df = build.keel.call(df).success();
+    assert!(df.contains("Build Cache 1 2B\n"), "{df}");
     build.keel.call(["system", "prune", "-f"]).success();
     let layers = build.keel.root().join("storage/overlay/layers");
     assert_eq!(list(&layers).len(), 1, "the base image's");

@@ -97,7 +97,7 @@ impl Crashes {
             .stderr(Stdio::null())
             .spawn()
             .expect("strace, of the package `strace`");
-        let watched = Watched(strace);
+        let mut watched = Watched(strace);
         watched.await_first();
         watched
     }
@@ -151,12 +151,13 @@ struct Watched(Child);
 impl Watched {
     /// Waits until the program has ended that strace was told to run: then its only children are
     /// what that left to others, which have no child of strace as their parent.
-    fn await_first(&self) {
+    fn await_first(&mut self) {
         let children = format!("/proc/{0}/task/{0}/children", self.0.id());
         let mut had_any = false;
         until("keel ends, or is killed", || {
             let text = std::fs::read_to_string(&children).unwrap_or_default();
-            had_any |= !text.is_empty();
+            // One that ends at once may be gone before it was seen: then strace has ended too.
+            had_any |= !text.is_empty() || self.0.try_wait().unwrap().is_some();
             (had_any && text.is_empty()).then_some(()).ok_or(text)
         });
     }
@@ -204,6 +205,17 @@ fn importing_and_loading_survive_being_killed() {
     let archive = crashes.file("high.tar", &archive_of_layers(2));
     crashes.survive(&["load", "-i", &archive], nothing, |keel| {
         remove_image(keel, "high");
+    });
+}
+
+#[test]
+fn building_survives_being_killed() {
+    let crashes = Crashes::new();
+    let dockerfile = format!("FROM {IMAGE}\nCOPY Dockerfile /srv/\nRUN echo x >/srv/x\nWORKDIR /w");
+    let file = crashes.file("Dockerfile", dockerfile.as_bytes());
+    let context = file.trim_end_matches("/Dockerfile");
+    crashes.survive(&["build", "-t", "built", context], nothing, |keel| {
+        remove_image(keel, "built");
     });
 }
 

@@ -98,6 +98,7 @@ fn usage_is_told_with_what_could_be_freed() {
     Images 1 1 0B (0%)
     Containers 3 1 11B (100%)
     Local Volumes 0 0 0B (0%)
+    Build Cache 0 0 0B (0%)
     ");
 }
 

@@ -13,7 +13,7 @@ use crate::image::digest::ChainId;
 use crate::image::store::Store;
 use crate::volume::Volumes;
 
-/// Show how much images, containers and volumes take, and how much of it is of no use now
+/// Show how much images, containers, volumes and steps of builds take, and how much of it is of no use now
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,6 +32,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Outcome {
         images(globals, &containers)?,
         written(&containers)?,
         volumes(globals)?,
+        steps(globals)?,
     ];
     let text = match args.format.as_deref() {
         None | Some("table") => table::render(
@@ -103,6 +104,13 @@ fn volumes(globals: &Globals) -> Result<Value, Failure> {
         }
     }
     Ok(row("Local Volumes", all.len(), active, total, free))
+}
+
+/// Of steps of builds, what no image needs too. None is active.
+fn steps(globals: &Globals) -> Result<Value, Failure> {
+    let store = Store::open(&globals.root, globals.driver()?)?;
+    let (count, bytes) = store.steps_usage()?;
+    Ok(row("Build Cache", count, 0, bytes, bytes))
 }
 
 /// A row under Docker's names.
